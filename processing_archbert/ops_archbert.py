@@ -128,7 +128,7 @@ FUNCTIONAL_TWINS: dict[str, str] = {
     "elu": "ELU", "celu": "CELU", "selu": "SELU", "leaky_relu": "LeakyReLU", "prelu": "PReLU", "rrelu": "RReLU",
     "mish": "Mish", "hardswish": "Hardswish", "hardsigmoid": "Hardsigmoid", "hardtanh": "Hardtanh",
     "hardshrink": "Hardshrink", "softshrink": "Softshrink", "tanhshrink": "Tanhshrink", "softplus": "Softplus",
-    "softsign": "Softsign", "logsigmoid": "LogSigmoid", "glu": "GLU", "threshold": "Threshold",
+    "softsign": "Softsign", "logsigmoid": "LogSigmoid", "log_sigmoid": "LogSigmoid", "glu": "GLU", "threshold": "Threshold",
     "softmax": "Softmax", "log_softmax": "LogSoftmax", "softmin": "Softmin",
     "multi_head_attention_forward": "MultiheadAttention",
     "interpolate": "Upsample", "upsample": "Upsample", "upsample_nearest": "Upsample", "upsample_bilinear": "Upsample",
@@ -215,6 +215,8 @@ def canonical_function_op(name: str) -> str:
     elif plain.endswith("_") and not plain.endswith("__"):
         plain = plain[:-1]
     plain = FUNCTION_ALIASES.get(plain, plain)
+    for namespace in ("fft_", "linalg_", "special_"):
+        plain = plain.removeprefix(namespace)
     return FUNCTIONAL_TWINS.get(plain, plain)
 
 

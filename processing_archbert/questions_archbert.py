@@ -93,7 +93,7 @@ def absent(what: str) -> str:
 
 KERNEL_ANSWERS: tuple[str, ...] = (
     *(f"{k}*{k}" for k in range(1, 33)),
-    *(f"1*{k}" for k in range(2, 17)),
+    *(f"1*{k}" for k in range(2, 33)),
     *(f"{k}*1" for k in range(2, 17)),
 )
 
