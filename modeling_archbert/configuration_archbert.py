@@ -1,0 +1,250 @@
+"""Configuration of ArchBERT: one strict dataclass, and the presets `paper`, `small` and `mini`."""
+
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import BertConfig, PreTrainedConfig
+
+SPECIAL_OPS = ("[PAD]", "[UNK]", "[MASK]", "[GRAPH]")
+"""The first entries of every op vocabulary; their positions are their ids."""
+PAD_OP_ID, UNKNOWN_OP_ID, MASK_OP_ID, GRAPH_OP_ID = range(len(SPECIAL_OPS))
+
+LINK_COLUMNS = ("op_id", "kernel_h", "kernel_w", "kind", "group")
+"""What one row of `ArchBertConfig.answer_links` holds."""
+CONVOLUTION_KINDS = ("", "dilated", "separable", "plain")
+"""The values of the column `kind`, by their codes."""
+
+
+@strict
+class ArchBertConfig(PreTrainedConfig):
+    r"""Configuration of every ArchBERT model.
+
+    The defaults are the paper's method with all extensions off; `from_preset` gives whole configurations.
+
+    Args:
+        text_config: sizes of the text embeddings and of the encoder that text and graphs share (a `BertConfig`).
+        ops: the op vocabulary, specials first. Sets `num_ops`.
+        num_ops: size of the op vocabulary, where `ops` is not given.
+        num_attributes: columns of `node_attributes`.
+        num_buckets: number of bucket ids of shapes and attributes.
+        num_gat_layers: layers of graph attention; 0 for none.
+        gat_heads: heads of each graph attention.
+        num_fold_rounds: rounds of Weisfeiler-Lehman refinement with which graphs are folded.
+        fold_direction: `"predecessors"` (graph attention attends to predecessors) or `"both"`.
+        op_piece_length: word pieces kept of an op name outside the vocabulary.
+        max_nodes: where the processor cuts a graph; `None` for never.
+        max_blocks: the most block tokens of a graph.
+        use_attributes, use_shapes, use_edges, use_node_features, use_graph_token, use_block_tokens: parts of the
+            input that the model sees.
+        use_op_histogram: the token of the graph carries how often each op occurs.
+        number_embedding_size: width of the tables that embed the buckets of shapes and attributes before one linear
+            map joins them; `None` embeds each shape dimension at full width and adds them up, as in the paper.
+        pooling: `"mean"` (the paper) or `"attention"` (mean, maximum, learned queries and graph token, joined).
+        num_pooling_queries: learned queries of `pooling="attention"`.
+        similarity_loss: `"mse"` (eq. 3) or `"sigmoid"` (binary cross entropy on `scale * cosine + bias`, learned).
+        mam_loss_weight: alpha of eq. 5; 0 switches masked architecture modeling off.
+        mam_probability: share of the node tokens that are masked.
+        mam_shared_pass: mask the graphs that the other losses see (as the paper does) instead of encoding twice.
+        mam_graph_fraction: share of the graphs of a step in which nodes are masked.
+        answer_loss_weight: weight of question answering where `ArchBertForPreTraining` is given answers, too.
+        fusion: `"product"` (eq. 6) or `"cross_attention"` (the question attends over the tokens of the graph).
+        num_fusion_layers, fusion_heads, fusion_intermediate_size: sizes of `fusion="cross_attention"`; heads and
+            intermediate size default to those of the text encoder.
+        use_copy: add to each answer's logit how relevant the nodes are that it is linked to.
+        relevance_size: width of the bilinear form that says how relevant a node is for a question.
+        answer_links: one row per answer with the columns `LINK_COLUMNS`: a node matches when it has this op, kernel
+            and kind of convolution (-1 or 0: any; `kind` is a code of `CONVOLUTION_KINDS`). A row without any
+            condition matches every node. Answers of a `group` share one relevance; -1 links the answer to nothing.
+        similarity_scale, similarity_bias: calibration of the similarity: outside training, its probability is
+            `sigmoid(scale * cosine + bias)`; `None` keeps what was learned.
+        similarity_threshold: cosine from which a statement counts as right.
+        answer_scale, answer_bias: calibration of answers, applied to their logits outside training.
+        extraction_version: version of the graphs that the model was trained on.
+
+    Raises:
+        StrictDataclassError: for a value of a wrong type, or sizes that do not fit together (naming both).
+    """
+
+    model_type = "archbert"
+    sub_configs_defaults = {"text_config": BertConfig}
+
+    text_config: dict | BertConfig | None = None
+    ops: list[str] | None = None
+    num_ops: int = 256
+    num_attributes: int = 20
+    num_buckets: int = 256
+    num_gat_layers: int = 2
+    gat_heads: int = 4
+    num_fold_rounds: int = 2
+    fold_direction: Literal["predecessors", "both"] = "predecessors"
+    op_piece_length: int = 8
+    max_nodes: int | None = None
+    max_blocks: int = 16
+    use_attributes: bool = False
+    use_shapes: bool = True
+    use_edges: bool = True
+    use_node_features: bool = False
+    use_graph_token: bool = False
+    use_block_tokens: bool = False
+    use_op_histogram: bool = False
+    number_embedding_size: int | None = None
+    pooling: Literal["mean", "attention"] = "mean"
+    num_pooling_queries: int = 8
+    similarity_loss: Literal["mse", "sigmoid"] = "mse"
+    mam_loss_weight: float | int = 5e-2
+    mam_probability: float | int = 0.15
+    mam_shared_pass: bool = True
+    mam_graph_fraction: float | int = 1.0
+    answer_loss_weight: float | int = 1.0
+    fusion: Literal["product", "cross_attention"] = "product"
+    num_fusion_layers: int = 2
+    fusion_heads: int | None = None
+    fusion_intermediate_size: int | None = None
+    use_copy: bool = False
+    relevance_size: int = 64
+    answer_links: list[list[int]] | None = None
+    similarity_scale: float | int | None = None
+    similarity_bias: float | int | None = None
+    similarity_threshold: float | int = 0.5
+    answer_scale: float | int = 1.0
+    answer_bias: float | int = 0.0
+    extraction_version: int = 1
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Derive `num_ops` from `ops`, make `label2id` of `id2label`, and fill in the sub-config."""
+        if self.ops is not None:
+            self.num_ops = len(self.ops)
+        if self.id2label is not None and getattr(self, "label2id", None) is None:
+            self.label2id = {label: int(index) for index, label in self.id2label.items()}
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides: Any) -> "ArchBertConfig":
+        """A whole configuration by its name.
+
+        Args:
+            name: `"paper"` (the method of the paper at BERT-base size), `"small"` (6 layers of 384, text side of a
+                small sentence encoder) or `"mini"` (4 layers of 256, 8,000 word pieces).
+            **overrides: fields of this class that replace the preset's. A dict given for `text_config` is merged
+                into the preset's.
+
+        Raises:
+            ValueError: for an unknown name.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; there are {', '.join(map(repr, PRESETS))}")
+        fields = {**PRESETS[name], **overrides}
+        text_config = overrides.get("text_config", {})
+        if isinstance(text_config, dict):
+            fields["text_config"] = {**PRESETS[name]["text_config"], **text_config}
+        return cls(**fields)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of every embedding (d in the paper)."""
+        text: Any = self.text_config
+        return text.hidden_size
+
+    def validate_architecture(self) -> None:
+        """Check that sizes fit together; each message names both numbers."""
+        text: Any = self.text_config
+        width = text.hidden_size
+        heads = self.fusion_heads or text.num_attention_heads
+        for what, size in (("text_config.num_attention_heads", text.num_attention_heads), ("fusion_heads", heads)):
+            _divides(width, what, size)
+        if self.num_gat_layers:
+            _divides(width, "gat_heads", self.gat_heads)
+        if self.pooling == "attention":
+            _divides(width, "num_pooling_queries", self.num_pooling_queries)
+        if self.num_fold_rounds < self.num_gat_layers:
+            raise ValueError(
+                f"num_fold_rounds ({self.num_fold_rounds}) is smaller than num_gat_layers ({self.num_gat_layers}): "
+                "folded graphs would not be encoded as unfolded ones"
+            )
+        if self.num_buckets < 2 or self.num_ops <= len(SPECIAL_OPS):
+            raise ValueError(
+                f"num_buckets ({self.num_buckets}) must be at least 2 and num_ops ({self.num_ops}) more than "
+                f"{len(SPECIAL_OPS)}, the special entries"
+            )
+        if self.use_op_histogram and not self.use_graph_token:
+            raise ValueError("use_op_histogram (True) needs use_graph_token, which is False")
+
+    def validate_vocabulary(self) -> None:
+        """Check that the op vocabulary opens with the special entries and names nothing twice."""
+        if self.ops is None:
+            return
+        if tuple(self.ops[: len(SPECIAL_OPS)]) != SPECIAL_OPS:
+            raise ValueError(f"ops must begin with {list(SPECIAL_OPS)}, got {self.ops[: len(SPECIAL_OPS)]}")
+        if len(set(self.ops)) != len(self.ops):
+            twice = sorted({op for op in self.ops if self.ops.count(op) > 1})
+            raise ValueError(f"ops holds {len(self.ops)} names, {len(set(self.ops))} of them distinct; twice: {twice}")
+
+    def validate_probabilities(self) -> None:
+        """Check that probabilities lie between 0 and 1 and that loss weights are not negative."""
+        for name in ("mam_probability", "mam_graph_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} ({getattr(self, name)}) must lie between 0 and 1")
+        for name in ("mam_loss_weight", "answer_loss_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} ({getattr(self, name)}) must not be below 0")
+
+    def validate_answer_links(self) -> None:
+        """Check that there is one link per answer, with one number per column, within the vocabulary."""
+        if self.answer_links is None:
+            return
+        if len(self.answer_links) != self.num_labels:
+            raise ValueError(f"answer_links has {len(self.answer_links)} rows for num_labels ({self.num_labels})")
+        for index, link in enumerate(self.answer_links):
+            if len(link) != len(LINK_COLUMNS):
+                raise ValueError(f"answer_links[{index}] has {len(link)} numbers, {len(LINK_COLUMNS)} are needed")
+            if not -1 <= link[0] < self.num_ops:
+                raise ValueError(f"answer_links[{index}] names op {link[0]}, num_ops is {self.num_ops}")
+            if not 0 <= link[3] < len(CONVOLUTION_KINDS):
+                raise ValueError(f"answer_links[{index}] has kind {link[3]}, allowed are 0 to 3")
+
+
+def _divides(width: int, what: str, size: int) -> None:
+    if size < 1 or width % size:
+        raise ValueError(f"hidden_size ({width}) is not a multiple of {what} ({size})")
+
+
+_EXTENDED: dict[str, Any] = {
+    "use_attributes": True,
+    "use_node_features": True,
+    "use_graph_token": True,
+    "use_block_tokens": True,
+    "use_op_histogram": True,
+    "pooling": "attention",
+    "similarity_loss": "sigmoid",
+    "fusion": "cross_attention",
+    "use_copy": True,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"text_config": {}, "max_nodes": 512, "mam_loss_weight": 5e-2},
+    "small": {
+        **_EXTENDED,
+        "text_config": {
+            "vocab_size": 30522,
+            "hidden_size": 384,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 12,
+            "intermediate_size": 1536,
+        },
+        "number_embedding_size": 64,
+    },
+    "mini": {
+        **_EXTENDED,
+        "text_config": {
+            "vocab_size": 8000,
+            "hidden_size": 256,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "intermediate_size": 1024,
+            "max_position_embeddings": 128,
+        },
+        "number_embedding_size": 20,
+        "fusion_intermediate_size": 512,
+    },
+}
+"""Fields of each preset that differ from the defaults."""

@@ -1,0 +1,109 @@
+"""The small heads beside the encoder, and what pre-training does to pairs and nodes.
+
+Shapes: B graphs, N node tokens, P pairs, A answers, d width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import initialization as init
+
+from .configuration_archbert import MASK_OP_ID, SPECIAL_OPS
+from .fusion_archbert import ArchBertCrossAttentionHead, ArchBertProductHead, mean_pool
+from .graph_inputs_archbert import GraphInputs
+from .outputs_archbert import ArchitectureEncoding, TextEncoding
+
+IGNORED = -100
+"""Label of what no loss looks at."""
+
+
+class ArchBertSimilarityHead(nn.Module):
+    """Cosine -> logit by a learned scale and bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(2.0))
+        self.bias = nn.Parameter(torch.tensor(0.0))
+
+    def initialize(self) -> None:
+        """Set the initial scale and bias."""
+        init.constant_(self.log_scale, 2.0)
+        init.constant_(self.bias, 0.0)
+
+    def forward(self, similarity: torch.Tensor) -> torch.Tensor:
+        return similarity * self.log_scale.float().exp() + self.bias.float()
+
+
+class ArchBertMAMHead(nn.Module):
+    """H_M of eq. 4: node states `(B, N, d)` -> logits over the op vocabulary."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.text_config.layer_norm_eps)
+        self.decoder = nn.Linear(config.hidden_size, config.num_ops)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.LayerNorm(nn.functional.gelu(self.dense(states))))
+
+
+class ArchBertAnswerHead(nn.Module):
+    """Question answering by the fusion that the configuration names."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        product = config.fusion == "product"
+        self.product = ArchBertProductHead(config) if product else None
+        self.cross_attention = None if product else ArchBertCrossAttentionHead(config)
+
+    def forward(
+        self,
+        text: TextEncoding,
+        architecture: ArchitectureEncoding,
+        graph: GraphInputs,
+        texts: torch.Tensor,
+        rows: torch.Tensor,
+        output_evidence: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Logits `(P, A)` and evidence `(P, N)` of the pairs of `texts (P,)` and `rows (P,)` of graphs."""
+        if self.cross_attention is None:
+            assert self.product is not None
+            return self.product(text.embeds[texts], architecture.embeds[rows]).float(), None
+        questions = mean_pool(text.states, text.mask)[texts]
+        return self.cross_attention(questions, rows, architecture.tokens, graph, output_evidence)
+
+
+def cosine(text_embeds: torch.Tensor, architecture_embeds: torch.Tensor) -> torch.Tensor:
+    """The cosine of eq. 3, in float32."""
+    return nn.functional.cosine_similarity(text_embeds.float(), architecture_embeds.float(), dim=-1, eps=1e-8)
+
+
+def calibrate(logits: torch.Tensor, config: Any, training: bool) -> torch.Tensor:
+    """Apply the calibration of answers, outside training."""
+    return logits if training else logits * config.answer_scale + config.answer_bias
+
+
+def mask_nodes(graph: GraphInputs, config: Any) -> tuple[GraphInputs, torch.Tensor]:
+    """Mask tokens of nodes as BERT masks words: of those drawn, 80% become `[MASK]`, 10% another op, 10% stay.
+
+    Ops outside the vocabulary are never drawn. Positions come from torch's generator, so they differ in every step
+    and are repeated by a seed.
+
+    Returns:
+        The graph with new `node_ids`, and the labels `(B, N)`: ids at drawn nodes, -100 elsewhere.
+    """
+    ids = graph.node_ids
+    candidates = graph.mask & (ids >= len(SPECIAL_OPS))
+    if graph.op_piece_mask is not None:
+        candidates = candidates & ~graph.op_piece_mask.bool().any(dim=-1)
+    drawn_rows = torch.rand(len(ids), 1, device=ids.device) < config.mam_graph_fraction
+    drawn = (torch.rand(ids.shape, device=ids.device) < config.mam_probability) & drawn_rows & candidates
+    fate = torch.rand(ids.shape, device=ids.device)
+    others = torch.randint(len(SPECIAL_OPS), config.num_ops, ids.shape, device=ids.device)
+    masked = ids.masked_fill(drawn & (fate < 0.8), MASK_OP_ID)
+    masked = torch.where(drawn & (fate >= 0.9), others, masked)
+    return replace(graph, node_ids=masked), ids.masked_fill(~drawn, IGNORED)

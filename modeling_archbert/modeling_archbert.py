@@ -1,0 +1,464 @@
+"""ArchBERT: one encoder for text and for neural architectures (sections 3, 3.1 and 3.2 of the paper).
+
+* Text and graph tokens pass through the same transformer, each modality by itself (E_c, eq. 2).
+* Every architecture and every text of a step is encoded once: `architecture_index` and `text_index` say which rows
+  a pair joins.
+* Folded and unfolded graphs give the same embedding in eval mode.
+
+Shapes: B graphs or texts (not always as many of each), T word pieces, N node tokens, P pairs, d width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import BertModel, PreTrainedModel
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_archbert import ArchBertConfig
+from .fusion_archbert import SELF_INITIALIZING as FUSION_MODULES
+from .fusion_archbert import ArchBertAttentionPooling, mean_pool
+from .graph_encoder_archbert import MASK_BIAS, ArchBertGraphEncoder
+from .graph_encoder_archbert import SELF_INITIALIZING as GRAPH_MODULES
+from .graph_inputs_archbert import GraphInputs
+from .heads_archbert import (
+    IGNORED,
+    ArchBertAnswerHead,
+    ArchBertMAMHead,
+    ArchBertSimilarityHead,
+    calibrate,
+    cosine,
+    mask_nodes,
+)
+from .outputs_archbert import (
+    ArchBertAnswerOutput,
+    ArchBertForPreTrainingOutput,
+    ArchBertModelOutput,
+    ArchitectureEncoding,
+    TextEncoding,
+)
+
+
+class ArchBertPreTrainedModel(PreTrainedModel):
+    """What all ArchBERT models share: configuration, initial weights, loading and saving."""
+
+    config: ArchBertConfig
+    config_class = ArchBertConfig
+    base_model_prefix = "archbert"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False
+    _supports_sdpa = True
+    _supports_attention_backend = True
+    _no_split_modules = ["BertLayer"]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a saved model, from safetensors only: pickled weights are never opened.
+
+        Raises:
+            ValueError: `use_safetensors=False` is asked for.
+            OSError: there are no weights in safetensors.
+            SafetensorError: they are truncated or damaged.
+        """
+        if kwargs.setdefault("use_safetensors", True) is False:
+            raise ValueError("use_safetensors is False; pickled weights can run any code and are never opened.")
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except SafetensorError as error:
+            raise SafetensorError(
+                f"The weights of {pretrained_model_name_or_path} cannot be read ({error}): a file is truncated or "
+                "damaged. Copy or download it again."
+            ) from error
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, (*GRAPH_MODULES, *FUSION_MODULES, ArchBertSimilarityHead)):
+            module.initialize()
+
+
+class ArchBertModel(ArchBertPreTrainedModel):
+    """Texts and architectures -> J_t, J_g and their cosine (eqs. 1 and 2).
+
+    Either side may be absent; `similarity` needs both. See `GraphInputs` for the tensors of an architecture.
+    """
+
+    _keys_to_ignore_on_load_unexpected = [r"^similarity_head\.", r"^mam_head\.", r"^answer_head\."]
+
+    def __init__(self, config: ArchBertConfig) -> None:
+        super().__init__(config)
+        self.text = BertModel(config.text_config, add_pooling_layer=False)
+        self.graph_encoder = ArchBertGraphEncoder(config)
+        attention = config.pooling == "attention"
+        self.pooler = ArchBertAttentionPooling(config) if attention else None
+        self.text_projection = nn.Linear(config.hidden_size, config.hidden_size) if attention else None
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Embedding of word pieces."""
+        return self.text.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the embedding of word pieces."""
+        self.text.embeddings.word_embeddings = value
+
+    def encode_texts(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> TextEncoding:
+        """Encode texts, `input_ids (B, T)` and `attention_mask (B, T)`, both int64."""
+        mask = self._check_texts(input_ids, attention_mask)
+        states = self.text.embeddings(input_ids=input_ids)
+        bias = (1 - mask.to(states.dtype)) * MASK_BIAS
+        states = self._encode(states, bias)
+        mean = mean_pool(states, mask)
+        return TextEncoding(states, mask, mean if self.text_projection is None else self.text_projection(mean))
+
+    def encode_architectures(self, graph: GraphInputs) -> ArchitectureEncoding:
+        """Encode architectures."""
+        graph.check(self.config, training=self.training)
+        tokens = self.graph_encoder(graph, self.get_input_embeddings())
+        tokens = tokens._replace(states=self._encode(tokens.states, tokens.bias))
+        if self.pooler is not None:
+            return ArchitectureEncoding(tokens, self.pooler(tokens))
+        nodes = tokens.states[:, : tokens.weights.shape[1]]
+        return ArchitectureEncoding(tokens, mean_pool(nodes, tokens.weights))
+
+    def get_text_features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """J_t of texts: `(B, d)`."""
+        return self.encode_texts(input_ids, attention_mask).embeds
+
+    def get_architecture_features(self, **graph: torch.Tensor) -> torch.Tensor:
+        """J_g of architectures, given as the fields of `GraphInputs`: `(B, d)`. The text of a batch is ignored."""
+        tensors = {name: graph[name] for name in GraphInputs.names() if name in graph}
+        if "node_ids" not in tensors:
+            raise ValueError("no architecture was given: node_ids is absent")
+        return self.encode_architectures(GraphInputs(**tensors)).embeds
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        node_ids: torch.Tensor | None = None,
+        node_shapes: torch.Tensor | None = None,
+        node_attributes: torch.Tensor | None = None,
+        node_counts: torch.Tensor | None = None,
+        node_features: torch.Tensor | None = None,
+        node_mask: torch.Tensor | None = None,
+        edge_index: torch.Tensor | None = None,
+        edge_mask: torch.Tensor | None = None,
+        reverse_edge_index: torch.Tensor | None = None,
+        reverse_edge_mask: torch.Tensor | None = None,
+        graph_features: torch.Tensor | None = None,
+        op_piece_ids: torch.Tensor | None = None,
+        op_piece_mask: torch.Tensor | None = None,
+        block_ids: torch.Tensor | None = None,
+        block_repeats: torch.Tensor | None = None,
+        block_mask: torch.Tensor | None = None,
+        fold_rounds: torch.Tensor | None = None,
+        architecture_index: torch.Tensor | None = None,
+        text_index: torch.Tensor | None = None,
+    ) -> ArchBertModelOutput:
+        """Encode what is given; texts and graphs are paired row by row, or as the indices say.
+
+        Args:
+            input_ids, attention_mask: `(B, T)` int64.
+            node_ids, ..., fold_rounds: see `GraphInputs`.
+            architecture_index, text_index: `(P,)` int64; pair p joins text `text_index[p]` with architecture
+                `architecture_index[p]`.
+
+        Raises:
+            ValueError: for tensors that are absent, of a wrong shape or out of range; naming them.
+        """
+        given = locals()
+        graph = graph_inputs({name: given[name] for name in GraphInputs.names()})
+        text = None if input_ids is None else self.encode_texts(input_ids, attention_mask)
+        architecture = None if graph is None else self.encode_architectures(graph)
+        if text is None and architecture is None:
+            raise ValueError("nothing to encode: give input_ids, node_ids or both")
+        output = ArchBertModelOutput()
+        if text is not None:
+            output.text_embeds, output.text_last_hidden_state = text.embeds, text.states
+        if architecture is not None:
+            tokens = architecture.tokens
+            output.architecture_embeds = architecture.embeds
+            output.node_last_hidden_state = tokens.states[:, : tokens.weights.shape[1]]
+        if text is not None and architecture is not None:
+            texts, rows = pair_rows(text_index, architecture_index, len(text.embeds), len(architecture.embeds))
+            output.similarity = cosine(text.embeds[texts], architecture.embeds[rows])
+        return output
+
+    def _encode(self, states: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """The shared encoder E_c on `states (B, L, d)`; `bias (B, L)` is added to the scores of keys."""
+        mask = bias.to(states.dtype)[:, None, None, :]
+        return self.text.encoder(states, attention_mask=mask).last_hidden_state
+
+    def _check_texts(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        config: Any = self.config.text_config
+        if input_ids.dim() != 2 or input_ids.shape[1] == 0:
+            raise ValueError(f"input_ids must be (texts, word pieces) and not empty, got {tuple(input_ids.shape)}")
+        if input_ids.shape[1] > config.max_position_embeddings:
+            raise ValueError(
+                f"a text has {input_ids.shape[1]} word pieces, max_position_embeddings is "
+                f"{config.max_position_embeddings}: truncate it"
+            )
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        if mask.shape != input_ids.shape:
+            raise ValueError(f"attention_mask has shape {tuple(mask.shape)}, but input_ids {tuple(input_ids.shape)}")
+        if not self.training and input_ids.numel():
+            least, greatest = int(input_ids.min()), int(input_ids.max())
+            if least < 0 or greatest >= config.vocab_size:
+                wrong = least if least < 0 else greatest
+                raise ValueError(f"input_ids holds {wrong}, allowed are 0 to {config.vocab_size - 1}")
+            if not bool(mask.bool().any(dim=1).all()):
+                raise ValueError("a text of the batch is empty: its row of attention_mask is all zero")
+        return mask
+
+
+class ArchBertForPreTraining(ArchBertPreTrainedModel):
+    """L_SIM + alpha L_MAM (eq. 5), and every head, so that one saved folder serves all models.
+
+    Masked architecture modeling (section 3.1) masks tokens of nodes by itself in training, anew in every step; of a
+    folded graph a token is a whole colour, so no unmasked twin gives it away. Pairs may also carry answers to
+    questions: then all tasks learn from one encoding of each graph.
+    """
+
+    def __init__(self, config: ArchBertConfig) -> None:
+        super().__init__(config)
+        self.archbert = ArchBertModel(config)
+        self.similarity_head = ArchBertSimilarityHead()
+        self.mam_head = ArchBertMAMHead(config)
+        self.answer_head = ArchBertAnswerHead(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        node_ids: torch.Tensor | None = None,
+        similarity_labels: torch.Tensor | None = None,
+        mam_labels: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        architecture_index: torch.Tensor | None = None,
+        text_index: torch.Tensor | None = None,
+        **graph_tensors: Any,
+    ) -> ArchBertForPreTrainingOutput:
+        """Compute similarity and whichever losses there are labels for.
+
+        Args:
+            input_ids, attention_mask, node_ids, architecture_index, text_index: as in `ArchBertModel`.
+            similarity_labels: `(P,)` float from 0 to 1, NaN for pairs that are left out.
+            mam_labels: `(B, N)` op ids of the nodes that the caller has masked, -100 elsewhere. Without them, nodes
+                are masked here, in training.
+            labels: `(P, num_labels)` float, the answers to the pairs that are questions, -100 for the other pairs.
+            **graph_tensors: the other fields of `GraphInputs`.
+        """
+        graph = _require_both(input_ids, {"node_ids": node_ids, **graph_tensors})
+        assert input_ids is not None
+        masked, mam_labels = self._masked(graph, mam_labels)
+        shared = masked is None or self.config.mam_shared_pass
+        seen = masked if shared and masked is not None else graph
+        text = self.archbert.encode_texts(input_ids, attention_mask)
+        architecture = self.archbert.encode_architectures(seen)
+        texts, rows = pair_rows(text_index, architecture_index, len(text.embeds), len(architecture.embeds))
+        output = ArchBertForPreTrainingOutput(
+            text_embeds=text.embeds,
+            architecture_embeds=architecture.embeds,
+            similarity=cosine(text.embeds[texts], architecture.embeds[rows]),
+        )
+        self._add_similarity(output, similarity_labels)
+        if labels is not None:
+            self._add_answers(output, labels, text, architecture, seen, texts, rows)
+        if mam_labels is not None:
+            encoding = architecture if shared else self.archbert.encode_architectures(masked or graph)
+            self._add_mam(output, mam_labels, encoding)
+        self._add_loss(output)
+        return output
+
+    def _masked(
+        self, graph: GraphInputs, labels: torch.Tensor | None
+    ) -> tuple[GraphInputs | None, torch.Tensor | None]:
+        """The graph with masked nodes and its labels; no labels where there is nothing to learn from masks."""
+        if self.config.mam_loss_weight == 0:
+            return None, None
+        if labels is not None:
+            if labels.shape != graph.node_ids.shape:
+                raise ValueError(
+                    f"mam_labels has shape {tuple(labels.shape)}, but node_ids {tuple(graph.node_ids.shape)}"
+                )
+            return None, labels
+        if not self.training or self.config.mam_probability == 0:
+            return None, None
+        return mask_nodes(graph, self.config)
+
+    def _add_similarity(self, output: ArchBertForPreTrainingOutput, labels: torch.Tensor | None) -> None:
+        assert output.similarity is not None
+        learned = self.similarity_head(output.similarity)
+        output.similarity_logits = learned if self.training else self._calibrated(output.similarity, learned)
+        if labels is None:
+            return
+        if labels.shape != output.similarity.shape:
+            raise ValueError(
+                f"similarity_labels has shape {tuple(labels.shape)}, there are {len(output.similarity)} pairs"
+            )
+        labels = labels.float()
+        known = ~labels.isnan()
+        targets = labels.nan_to_num(0.0)
+        if self.config.similarity_loss == "mse":
+            losses = (output.similarity - targets) ** 2
+        else:
+            losses = nn.functional.binary_cross_entropy_with_logits(learned, targets, reduction="none")
+        output.similarity_loss = (losses * known).sum() / known.sum().clamp(min=1)
+
+    def _calibrated(self, similarity: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
+        scale, bias = self.config.similarity_scale, self.config.similarity_bias
+        return learned if scale is None or bias is None else similarity * scale + bias
+
+    def _add_answers(
+        self,
+        output: ArchBertForPreTrainingOutput,
+        labels: torch.Tensor,
+        text: TextEncoding,
+        architecture: ArchitectureEncoding,
+        graph: GraphInputs,
+        texts: torch.Tensor,
+        rows: torch.Tensor,
+    ) -> None:
+        _check_labels(labels, (len(rows), self.config.num_labels))
+        asked = (labels >= 0).all(dim=-1)
+        logits, _ = self.answer_head(text, architecture, graph, texts[asked], rows[asked])
+        losses = nn.functional.binary_cross_entropy_with_logits(logits, labels[asked].float(), reduction="none")
+        output.answer_loss = losses.sum() / max(1, losses.numel())
+        full = logits.new_zeros(len(rows), logits.shape[1])
+        output.logits = full.index_put((asked,), calibrate(logits, self.config, self.training))
+
+    def _add_mam(
+        self, output: ArchBertForPreTrainingOutput, labels: torch.Tensor, encoding: ArchitectureEncoding
+    ) -> None:
+        nodes = encoding.tokens.states[:, : labels.shape[1]]
+        output.mam_labels, output.mam_logits = labels, self.mam_head(nodes).float()
+        losses = nn.functional.cross_entropy(
+            output.mam_logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        output.mam_loss = losses / (labels != IGNORED).sum().clamp(min=1)
+
+    def _add_loss(self, output: ArchBertForPreTrainingOutput) -> None:
+        parts = (
+            (1.0, output.similarity_loss),
+            (self.config.mam_loss_weight, output.mam_loss),
+            (self.config.answer_loss_weight, output.answer_loss),
+        )
+        weighted = [weight * loss for weight, loss in parts if loss is not None]
+        if weighted:
+            output.loss = torch.stack(weighted).sum()
+
+
+class ArchBertForSequenceClassification(ArchBertPreTrainedModel):
+    """Architectural question answering (section 3.2): a question and a graph -> answers, any number of them.
+
+    `problem_type` defaults to `"multi_label_classification"`; the two others of transformers are for checkpoints that
+    are fine-tuned for something else.
+    """
+
+    _keys_to_ignore_on_load_unexpected = [r"^similarity_head\.", r"^mam_head\."]
+
+    def __init__(self, config: ArchBertConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.archbert = ArchBertModel(config)
+        self.answer_head = ArchBertAnswerHead(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        node_ids: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        architecture_index: torch.Tensor | None = None,
+        text_index: torch.Tensor | None = None,
+        output_evidence: bool = False,
+        **graph_tensors: Any,
+    ) -> ArchBertAnswerOutput:
+        """Answer questions.
+
+        Args:
+            input_ids, attention_mask, node_ids, architecture_index, text_index: as in `ArchBertModel`.
+            labels: `(P, num_labels)` float of 0 and 1 (multi-label), `(P,)` int64 (single label), or
+                `(P, num_labels)` float (regression).
+            output_evidence: also return `node_scores`.
+            **graph_tensors: the other fields of `GraphInputs`.
+        """
+        graph = _require_both(input_ids, {"node_ids": node_ids, **graph_tensors})
+        assert input_ids is not None
+        text = self.archbert.encode_texts(input_ids, attention_mask)
+        architecture = self.archbert.encode_architectures(graph)
+        texts, rows = pair_rows(text_index, architecture_index, len(text.embeds), len(architecture.embeds))
+        logits, evidence = self.answer_head(text, architecture, graph, texts, rows, output_evidence)
+        loss = None if labels is None else self._loss(logits, labels)
+        return ArchBertAnswerOutput(
+            loss=loss, logits=calibrate(logits, self.config, self.training), node_scores=evidence
+        )
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.config.problem_type == "single_label_classification":
+            _check_labels(labels, (len(logits),))
+            return nn.functional.cross_entropy(logits, labels)
+        _check_labels(labels, tuple(logits.shape))
+        if self.config.problem_type == "regression":
+            return nn.functional.mse_loss(logits, labels.float())
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels.float())
+
+
+def graph_inputs(tensors: dict[str, torch.Tensor | None]) -> GraphInputs | None:
+    """The graph side of a batch, or `None` where there is none."""
+    unknown = set(tensors) - set(GraphInputs.names())
+    if unknown:
+        raise TypeError(f"unexpected inputs: {', '.join(sorted(unknown))}")
+    node_ids = tensors.get("node_ids")
+    if node_ids is None:
+        stray = [name for name, tensor in tensors.items() if tensor is not None]
+        if stray:
+            raise ValueError(f"no architecture without node_ids, but these were given: {', '.join(stray)}")
+        return None
+    return GraphInputs(node_ids, **{name: tensor for name, tensor in tensors.items() if name != "node_ids"})
+
+
+def _require_both(input_ids: torch.Tensor | None, tensors: dict[str, torch.Tensor | None]) -> GraphInputs:
+    graph = graph_inputs(tensors)
+    if input_ids is None or graph is None:
+        missing = "text: input_ids is absent" if input_ids is None else "architecture: node_ids is absent"
+        raise ValueError(f"this model reads a text and an architecture together; there is no {missing}")
+    return graph
+
+
+def pair_rows(
+    text_index: torch.Tensor | None, architecture_index: torch.Tensor | None, num_texts: int, num_graphs: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of text and of architecture of every pair, `(P,)` each; row by row where there is no index."""
+    if text_index is None and architecture_index is None and num_texts != num_graphs:
+        raise ValueError(f"{num_texts} texts cannot be paired with {num_graphs} architectures row by row")
+    index = text_index if text_index is not None else architecture_index
+    device = index.device if index is not None else None
+    texts = torch.arange(num_texts, device=device) if text_index is None else text_index
+    rows = torch.arange(num_graphs, device=device) if architecture_index is None else architecture_index
+    if texts.shape != rows.shape or texts.dim() != 1:
+        raise ValueError(
+            f"text_index is {tuple(texts.shape)} and architecture_index {tuple(rows.shape)}: both must be (pairs,); "
+            "one that is not given stands for all rows in order"
+        )
+    for name, rows_given, limit in (("text_index", texts, num_texts), ("architecture_index", rows, num_graphs)):
+        if rows_given.device.type == "cpu" and len(rows_given):
+            least, greatest = int(rows_given.min()), int(rows_given.max())
+            if least < 0 or greatest >= limit:
+                raise ValueError(f"{name} holds {least if least < 0 else greatest}, there are {limit} rows")
+    return texts, rows
+
+
+def _check_labels(labels: torch.Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(labels.shape) != shape:
+        raise ValueError(f"labels has shape {tuple(labels.shape)}, {shape} is needed")
