@@ -1,0 +1,259 @@
+"""AutoNet in memory, and training blocks made of it.
+
+A block joins every text of a step with every architecture of the step. The truth of all these pairs comes from the
+facts of the graphs, so one text gives a label for each graph, and each graph and each text is encoded once: per step
+G graphs x Q questions, and G graphs x U descriptions.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from dataset_scripts.autonet.questions_autonet import all_intents, truth_table
+from processing_archbert import ANSWERS, ArchitectureGraph, GraphFacts
+
+logger = logging.getLogger(__name__)
+
+HUB_DATASET = "archbert/autonet"
+IGNORED = -100
+ONE_SIDED_SHARE = 0.125
+"""Part of the descriptions of a block that may be true (or false) of every graph of it."""
+
+INTENTS: dict[tuple[str, str], int] = {intent: index for index, intent in enumerate(all_intents())}
+ANSWER_IDS: dict[str, int] = {answer: index for index, answer in enumerate(ANSWERS)}
+
+
+@dataclass
+class Split:
+    """One split of AutoNet: graphs, their facts and tokens, and the rows that speak of them.
+
+    Attributes:
+        facts: `GraphFacts` of each graph (which is its `graph`).
+        encodings: graph tokens, made once (`encode`).
+        questions: per graph its rows of the config `aqa`.
+        descriptions: per graph its rows of the config `descriptions`.
+    """
+
+    facts: list[GraphFacts]
+    questions: list[list[dict[str, Any]]] = field(default_factory=list)
+    descriptions: list[list[dict[str, Any]]] = field(default_factory=list)
+    encodings: list[Any] = field(default_factory=list)
+
+    @classmethod
+    def of_graphs(cls, graphs: list[ArchitectureGraph]) -> Split:
+        """Graphs without rows."""
+        return cls([GraphFacts(graph) for graph in graphs])
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def encode(self, processor: Any, fold: bool = True) -> Split:
+        """Make the graph tokens; returns itself."""
+        encode = processor.feature_extractor.encode
+        self.encodings = [encode(f.graph, fold=fold) for f in tqdm(self.facts, desc="graph tokens", leave=False)]
+        return self
+
+    def part(self, start: int, stop: int | None = None) -> Split:
+        """The graphs from `start` to `stop` with their rows."""
+        rows = slice(start, stop)
+        return Split(self.facts[rows], self.questions[rows], self.descriptions[rows], self.encodings[rows])
+
+    def question_rows(self) -> list[dict[str, Any]]:
+        """All questions, each with `graph`, the index of its graph."""
+        return [{**row, "graph": index} for index, rows in enumerate(self.questions) for row in rows]
+
+    def description_rows(self) -> list[dict[str, Any]]:
+        """All descriptions, each with `graph`, the index of its graph."""
+        return [{**row, "graph": index} for index, rows in enumerate(self.descriptions) for row in rows]
+
+    def texts(self) -> Iterator[str]:
+        """Every question and description, repeated as in the rows."""
+        for rows, column in ((self.questions, "question"), (self.descriptions, "text")):
+            for of_graph in rows:
+                yield from (row[column] for row in of_graph)
+
+
+def load_split(source: str, split: str, limit: int | None = None) -> Split:
+    """Read a split of AutoNet from a folder or from the Hub.
+
+    Args:
+        source: a folder with the Parquet files, or a Hub id.
+        split: "train" or "validation".
+        limit: read so many architectures.
+
+    Raises:
+        ValueError: there is no architecture in it.
+    """
+    from datasets import load_dataset
+
+    architectures = load_dataset(source, "architectures", split=split)
+    if limit is not None:
+        architectures = architectures.select(range(min(limit, len(architectures))))
+    if not len(architectures):
+        raise ValueError(f"the split {split} of {source} has no architecture")
+    graphs = {row["arch_id"]: ArchitectureGraph.from_row(row) for row in tqdm(architectures, desc=split, leave=False)}
+    columns = []
+    for config in ("aqa", "descriptions"):
+        rows = defaultdict(list)
+        for row in load_dataset(source, config, split=split).to_list():
+            if row["arch_id"] in graphs:
+                rows[row["arch_id"]].append(row)
+        columns.append([rows[arch_id] for arch_id in graphs])
+    return Split([GraphFacts(graph) for graph in graphs.values()], *columns)
+
+
+def find_data(data: str | None, cache_dir: str, seed: int) -> str:
+    """Where AutoNet is: what was asked for, else the Hub's, else one of 1,000 + 100 networks made now and kept."""
+    if data is not None:
+        return data
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().dataset_info(HUB_DATASET, timeout=5)
+        return HUB_DATASET
+    except Exception as error:  # offline, no such repository, no access: each means the same here
+        logger.info("no %s on the Hub (%s); a small one is generated", HUB_DATASET, type(error).__name__)
+    from dataset_scripts.autonet.generate_autonet import generate
+
+    folder = Path(cache_dir).expanduser() / f"autonet-1000-{seed}"
+    if not (folder / "README.md").exists():
+        generate(1000, 100, seed, folder, num_proc=min(os.cpu_count() or 1, 8))
+    return str(folder)
+
+
+class Blocks:
+    """Makes blocks: each is a pure function of its number and the seed.
+
+    Args:
+        split: encoded training architectures.
+        processor: the processor of the model.
+        graphs: G, architectures per block.
+        questions: Q, questions per block.
+        descriptions: U, descriptions per block.
+        seed: of the order of graphs and of what is drawn.
+        op_replacement: part of the op types that are given by the pieces of their names.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        processor: Any,
+        *,
+        graphs: int,
+        questions: int = 0,
+        descriptions: int = 0,
+        seed: int = 0,
+        op_replacement: float = 0.0,
+    ) -> None:
+        if not questions and not descriptions:
+            raise ValueError("a block has neither questions nor descriptions; ask for at least one of them")
+        self.split, self.processor = split, processor
+        self.graphs, self.questions, self.descriptions = min(graphs, len(split)), questions, descriptions
+        self.seed, self.op_replacement = seed, op_replacement
+        self.truth = answer_table(split.facts) if questions else None
+        self._order = lru_cache(2)(self._shuffled)
+        self._claims = lru_cache(1 << 16)(json.loads)
+
+    def __call__(self, block: int) -> dict[str, torch.Tensor]:
+        """The block of this number: keyword arguments of `ArchBertForPreTraining`."""
+        rng = np.random.default_rng([self.seed, block, 1])
+        chosen = self.chosen_graphs(block)
+        pairs = self._question_pairs(rng, chosen)
+        statements = self._description_pairs(rng, chosen)
+        texts = [*pairs, *statements]
+        batch = self.processor.collate(
+            texts,
+            [self.split.encodings[index] for index in chosen],
+            op_replacement=self.op_replacement,
+            generator=torch.Generator().manual_seed(int(rng.integers(2**62))),
+        )
+        return dict(batch) | self._labels(chosen, pairs, statements)
+
+    def _shuffled(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch, 0]).permutation(len(self.split))
+
+    def chosen_graphs(self, block: int) -> list[int]:
+        """Graphs of a block, in a new order each epoch; the rest that fills no block is left out of it."""
+        epoch, place = divmod(block, len(self.split) // self.graphs)
+        return self._order(epoch)[place * self.graphs : (place + 1) * self.graphs].tolist()
+
+    def _question_pairs(self, rng: np.random.Generator, chosen: list[int]) -> dict[str, int]:
+        """Distinct questions that were asked of these graphs -> intent."""
+        rows = [row for index in chosen for row in self.split.questions[index]] if self.questions else []
+        order = rng.permutation(len(rows))
+        drawn: dict[str, int] = {}
+        for i in order.tolist():
+            if len(drawn) == self.questions:
+                break
+            drawn[rows[i]["question"]] = INTENTS[rows[i]["question_type"], rows[i]["subject"]]
+        return drawn
+
+    def _description_pairs(self, rng: np.random.Generator, chosen: list[int]) -> dict[str, list[tuple[int, float]]]:
+        """Distinct descriptions -> pairs of (position in the block, label), as many true as false ones.
+
+        A statement that is true, or false, of every graph of the block would be learned from the text alone: only
+        few of them, with one pair each, are kept (the paper's kind of negatives is among them).
+        """
+        rows = [row for index in chosen for row in self.split.descriptions[index]] if self.descriptions else []
+        one_sided_left = int(self.descriptions * ONE_SIDED_SHARE)
+        drawn: dict[str, list[tuple[int, float]]] = {}
+        for i in rng.permutation(len(rows)).tolist():
+            if len(drawn) == self.descriptions:
+                break
+            text, claims = rows[i]["text"], self._claims(rows[i]["claims"])
+            if text in drawn:
+                continue
+            truths = [self.split.facts[index].all_hold(claims) for index in chosen]
+            sides = [[p for p, value in enumerate(truths) if value is side] for side in (True, False)]
+            number = min(map(len, sides))
+            if number:
+                kept = [(int(p), float(1 - s)) for s, side in enumerate(sides) for p in rng.permutation(side)[:number]]
+                drawn[text] = kept
+            elif one_sided_left and any(sides):
+                one_sided_left -= 1
+                known = int(not sides[0])
+                drawn[text] = [(int(rng.choice(sides[known])), float(1 - known))]
+        return drawn
+
+    def _labels(
+        self, chosen: list[int], pairs: dict[str, int], statements: dict[str, list[tuple[int, float]]]
+    ) -> dict[str, torch.Tensor]:
+        graphs, asked, stated = len(chosen), len(pairs), sum(map(len, statements.values()))
+        text_index = torch.arange(asked).repeat_interleave(graphs)
+        architecture_index = torch.arange(graphs).repeat(asked)
+        result = {}
+        if asked:
+            assert self.truth is not None
+            labels = self.truth[torch.tensor(chosen)[:, None], torch.tensor(list(pairs.values()))]
+            labels = labels.transpose(0, 1).flatten(0, 1).float()
+            result["labels"] = torch.cat([labels, labels.new_full((stated, labels.shape[1]), IGNORED)])
+        if statements:
+            positions = [(asked + text, *pair) for text, rows in enumerate(statements.values()) for pair in rows]
+            texts, rows, truths = (torch.tensor(column) for column in zip(*positions, strict=True))
+            text_index, architecture_index = torch.cat([text_index, texts]), torch.cat([architecture_index, rows])
+            result["similarity_labels"] = torch.cat([torch.full((asked * graphs,), torch.nan), truths.float()])
+        return result | {"text_index": text_index, "architecture_index": architecture_index}
+
+
+def answer_table(facts: list[GraphFacts]) -> torch.Tensor:
+    """True answers of every graph to every intent: bool (graphs, intents, answers).
+
+    A true answer outside the list of answers (a kernel of three dimensions, say) cannot be learned and is left out.
+    """
+    table = torch.zeros(len(facts), len(INTENTS), len(ANSWERS), dtype=torch.bool)
+    for graph, of_graph in enumerate(tqdm(facts, desc="facts", leave=False)):
+        for intent, answers in enumerate(truth_table(of_graph)):
+            table[graph, intent, [ANSWER_IDS[answer] for answer in answers if answer in ANSWER_IDS]] = True
+    return table

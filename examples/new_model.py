@@ -1,0 +1,121 @@
+"""Models and processors to train: from a checkpoint, or new ones from a preset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, BertModel
+
+from dataset_scripts.autonet.build_tokenizer import train_tokenizer
+from modeling_archbert import ArchBertConfig, ArchBertForPreTraining
+from modeling_archbert.configuration_archbert import CONVOLUTION_KINDS
+from processing_archbert import ANSWERS, EXTRACTION_VERSION, OPS, ArchBertGraphFeatureExtractor, ArchBertProcessor
+from processing_archbert.graph_features_archbert import SPECIAL_OPS
+from processing_archbert.questions_archbert import answer_links
+
+MAX_TEXT_LENGTH = 96
+
+
+def new_processor(config: ArchBertConfig, tokenizer: Any) -> ArchBertProcessor:
+    """The processor that belongs to a config."""
+    limit: dict[str, Any] = {} if config.max_nodes is None else {"max_nodes": config.max_nodes, "truncation": True}
+    extractor = ArchBertGraphFeatureExtractor(
+        num_fold_rounds=config.num_fold_rounds,
+        fold_direction=config.fold_direction,
+        op_piece_length=config.op_piece_length,
+        max_blocks=config.max_blocks,
+        extraction_version=EXTRACTION_VERSION,
+        **limit,
+    )
+    return ArchBertProcessor(extractor, tokenizer, max_text_length=MAX_TEXT_LENGTH)
+
+
+def new_config(preset: str, overrides: dict[str, Any]) -> ArchBertConfig:
+    """A preset's config with the op vocabulary, the answers, and what each answer has to do with nodes."""
+    vocabulary = [*SPECIAL_OPS, *OPS]
+    fields: dict[str, Any] = {
+        "ops": vocabulary,
+        "id2label": dict(enumerate(ANSWERS)),
+        "problem_type": "multi_label_classification",
+        "extraction_version": EXTRACTION_VERSION,
+    }
+    config = ArchBertConfig.from_preset(preset, **fields | overrides)
+    if config.use_copy:
+        config.answer_links = linked_answers(vocabulary)
+        config.validate_answer_links()
+    return config
+
+
+def linked_answers(vocabulary: list[str]) -> list[list[int]]:
+    """`answer_links` of the config (one row of `LINK_COLUMNS` per answer) for an op vocabulary."""
+    ids = {op: index for index, op in enumerate(vocabulary)}
+    return [
+        [ids.get(op, -1), height, width, CONVOLUTION_KINDS.index(convolution), group]
+        for group, op, convolution, height, width in answer_links()
+    ]
+
+
+def new_model(
+    preset: str,
+    texts: Iterable[str],
+    overrides: dict[str, Any],
+    text_encoder: str | None = None,
+    attn_implementation: str | None = None,
+) -> tuple[ArchBertForPreTraining, ArchBertProcessor]:
+    """A new model with all heads, and its processor.
+
+    Args:
+        preset: "paper", "small" or "mini".
+        texts: texts that the tokenizer learns from, where there is no `text_encoder`.
+        overrides: fields of the config.
+        text_encoder: folder or Hub id of a BERT-like encoder; its sizes, weights and tokenizer are taken.
+        attn_implementation: "eager" or "sdpa"; transformers' choice by default.
+    """
+    if text_encoder:
+        sizes = AutoConfig.from_pretrained(text_encoder).to_dict()
+        kept = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                "max_position_embeddings", "type_vocab_size", "hidden_act", "layer_norm_eps")  # fmt: skip
+        overrides = {**overrides, "text_config": {name: sizes[name] for name in kept if name in sizes}}
+    config = new_config(preset, overrides)
+    if text_encoder:
+        tokenizer = AutoTokenizer.from_pretrained(text_encoder)
+    else:
+        tokenizer = train_tokenizer(texts, config.get_text_config().vocab_size)
+    model = ArchBertForPreTraining._from_config(config, attn_implementation=attn_implementation)
+    if text_encoder:
+        weights = BertModel.from_pretrained(text_encoder, add_pooling_layer=False)
+        model.archbert.text.load_state_dict(weights.state_dict())
+    return model, new_processor(config, tokenizer)
+
+
+def load_model(
+    folder: str, overrides: dict[str, Any], attn_implementation: str | None = None
+) -> tuple[ArchBertForPreTraining, ArchBertProcessor]:
+    """A saved model and its processor; `overrides` may change the config (a new fusion starts untrained)."""
+    import archbert  # noqa: F401  the classes of the package, not the copies in the folder, are loaded
+
+    config = ArchBertConfig.from_pretrained(folder, **overrides)
+    if config.use_copy and config.answer_links is None:
+        config.answer_links = linked_answers(config.ops or [*SPECIAL_OPS, *OPS])
+    model = ArchBertForPreTraining.from_pretrained(
+        folder, config=config, attn_implementation=attn_implementation, dtype=torch.float32
+    )
+    return model, ArchBertProcessor.from_pretrained(folder)
+
+
+def overrides_of(text: str, **named: Any) -> dict[str, Any]:
+    """Fields of the config: a JSON object, and named ones that are not None.
+
+    Raises:
+        ValueError: the text is no JSON object.
+    """
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--overrides is no JSON ({error}); an object such as '{{\"num_gat_layers\": 2}}'") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"--overrides is {text}; a JSON object is needed, such as '{{\"num_gat_layers\": 2}}'")
+    return fields | {name: value for name, value in named.items() if value is not None}

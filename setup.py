@@ -1,0 +1,53 @@
+"""Packaging of ArchBERT: three packages, one distribution."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+PACKAGES = ["processing_archbert", "modeling_archbert", "archbert"]
+
+REQUIREMENTS = [
+    "torch>=2.6",
+    "torch-geometric>=2.6",
+    "transformers>=5.0",
+    "tokenizers>=0.22",
+    "huggingface_hub>=1.0",
+    "safetensors>=0.5",
+    "numpy>=1.26",
+    "networkx>=3.2",
+]
+
+DATA = ["datasets>=3.6", "pyarrow>=18", "tqdm>=4.66"]
+DEMO = ["rich>=13"]
+TRAIN = ["accelerate>=1.6", "evaluate>=0.4.3"]
+TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "psutil>=6"]
+LINT = ["ruff>=0.9", "mypy>=1.14"]
+
+setup(
+    name="archbert",
+    version="0.1.0",
+    description="ArchBERT: bi-modal understanding of neural architectures and natural languages",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    if Path(__file__).with_name("README.md").exists()
+    else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=PACKAGES,
+    package_data={name: ["py.typed"] for name in PACKAGES},
+    install_requires=REQUIREMENTS,
+    extras_require={
+        "data": DATA,
+        "demo": DEMO,
+        "dev": DATA + DEMO + TRAIN + TEST + LINT,
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
