@@ -5,6 +5,7 @@
 * Both build the model on `meta` and capture it with the same inputs; no weights are allocated by either.
 * `torch.export` runs with `strict=False`; where it fails on meta tensors it gets fake tensors, and a second failure is
   reported as one.
+* Seconds are processor time of one thread, which other work on the machine changes little.
 * warm: the best of several runs in one process, the two interleaved. cold: the first run of a fresh process each,
   after the imports.
 """
@@ -85,10 +86,10 @@ def choose_export(model_type: str) -> tuple[Callable[[], int] | None, str]:
 
 
 def timed(function: Callable[[], int]) -> tuple[float, int]:
-    """Seconds that a call takes, and its result."""
-    start = time.perf_counter()
+    """Seconds of processor time that a call takes, and its result."""
+    start = time.process_time()
     nodes = function()
-    return time.perf_counter() - start, nodes
+    return time.process_time() - start, nodes
 
 
 def measure_warm(model_type: str, repeats: int) -> dict[str, Any]:
@@ -187,7 +188,7 @@ def write_results(arguments: argparse.Namespace, rows: list[dict[str, Any]], sum
 
     result = {
         "command": "python benchmarks/tracing.py",
-        "seconds": "warm: best of repeats in one process, interleaved; cold: first call of a fresh process",
+        "seconds": "processor time, one thread; warm: best of repeats in one process, interleaved; cold: first call of a fresh process",
         "repeats": arguments.repeats,
         "threads": torch.get_num_threads(),
         "hardware": {"machine": platform.machine(), "processors": os.cpu_count()},

@@ -30,6 +30,8 @@ HUB_DATASET = "archbert/autonet"
 IGNORED = -100
 ONE_SIDED_SHARE = 0.125
 """Part of the descriptions of a block that may be true (or false) of every graph of it."""
+BLOCKS_SORTED_TOGETHER = 12
+"""So many blocks are drawn at a time and share their graphs by size."""
 
 INTENTS: dict[tuple[str, str], int] = {intent: index for index, intent in enumerate(all_intents())}
 ANSWER_IDS: dict[str, int] = {answer: index for index, answer in enumerate(ANSWERS)}
@@ -182,12 +184,19 @@ class Blocks:
         return dict(batch) | self._labels(chosen, pairs, statements)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, epoch, 0]).permutation(len(self.split))
+        """Graphs of the blocks of an epoch, (blocks, G): random, but of like size, so that little is padding."""
+        rng = np.random.default_rng([self.seed, epoch, 0])
+        tokens = np.array([encoding.num_tokens for encoding in self.split.encodings])
+        order = rng.permutation(len(self.split))
+        chunks = np.array_split(order, max(1, len(order) // (self.graphs * BLOCKS_SORTED_TOGETHER)))
+        order = np.concatenate([chunk[np.argsort(tokens[chunk], kind="stable")] for chunk in chunks])
+        blocks = order[: len(order) // self.graphs * self.graphs].reshape(-1, self.graphs)
+        return rng.permutation(blocks)
 
     def chosen_graphs(self, block: int) -> list[int]:
         """Graphs of a block, in a new order each epoch; the rest that fills no block is left out of it."""
         epoch, place = divmod(block, len(self.split) // self.graphs)
-        return self._order(epoch)[place * self.graphs : (place + 1) * self.graphs].tolist()
+        return self._order(epoch)[place].tolist()
 
     def _question_pairs(self, rng: np.random.Generator, chosen: list[int]) -> dict[str, int]:
         """Distinct questions that were asked of these graphs -> intent."""

@@ -97,7 +97,8 @@ class TrainingArguments:
     def __post_init__(self) -> None:
         if self.max_steps is None and self.time_budget is None:
             self.time_budget = _DEFAULT_SECONDS
-        for name, lowest in (("graphs_per_step", 1), ("gradient_accumulation_steps", 1), ("save_steps", 0), ("threads", 1)):
+        least = {"graphs_per_step": 1, "gradient_accumulation_steps": 1, "save_steps": 0, "threads": 1}
+        for name, lowest in least.items():
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise ValueError(f"{name} is {value}; it has to be at least {lowest}")
@@ -316,7 +317,8 @@ def provenance(script: str, accelerator: Accelerator, seed: int) -> dict[str, An
     import transformers
 
     folder = Path(__file__).resolve().parents[1]
-    git = subprocess.run(["git", "-C", str(folder), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    describe = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude", "*"]
+    git = subprocess.run(describe, capture_output=True, text=True)
     return {
         "command": shlex.join(["accelerate", "launch", f"examples/{script}", *sys.argv[1:]]),
         "seed": seed,

@@ -49,6 +49,7 @@ class GraphFacts:
 
     def __init__(self, graph: ArchitectureGraph) -> None:
         self.graph = graph
+        self._kernel_sizes: dict[str | None, Fact] = {}
 
     @cached_property
     def predecessors(self) -> list[list[int]]:
@@ -120,8 +121,11 @@ class GraphFacts:
 
     def num_layers(self) -> Fact:
         """Number of layers of all kinds."""
-        nodes = tuple(sorted(n for found in self._nodes_of_kind.values() for n in found))
-        return Fact(len(nodes), nodes)
+        return Fact(len(self._layers), self._layers)
+
+    @cached_property
+    def _layers(self) -> tuple[int, ...]:
+        return tuple(sorted(n for found in self._nodes_of_kind.values() for n in found))
 
     def kernel_size(self, node: int) -> str:
         """Kernel of a node as `height*width` (`depth*height*width` in three dimensions), `""` without one."""
@@ -133,20 +137,28 @@ class GraphFacts:
 
     def kernel_sizes(self, kind: str | None = None) -> Fact:
         """Kernel sizes of the convolution and pooling layers (of one kind), smallest area first."""
-        kinds = [kind] if kind else [k for k in self._nodes_of_kind if _kind_category(k) in ("convolution", "pooling")]
-        nodes = [n for k in kinds for n in self.nodes_of(k) if self.kernel_size(n)]
-        sizes = {self.kernel_size(n) for n in nodes}
-        return Fact(tuple(sorted(sizes, key=_kernel_order)), tuple(sorted(nodes)))
+        if kind not in self._kernel_sizes:
+            swept = [k for k in self._nodes_of_kind if _kind_category(k) in ("convolution", "pooling")]
+            nodes = [n for k in ([kind] if kind else swept) for n in self.nodes_of(k) if self.kernel_size(n)]
+            sizes = {self.kernel_size(n) for n in nodes}
+            self._kernel_sizes[kind] = Fact(tuple(sorted(sizes, key=_kernel_order)), tuple(sorted(nodes)))
+        return self._kernel_sizes[kind]
 
     def follows(self, kind: str, after: str) -> Fact:
         """Whether a layer of `kind` directly follows one of `after`; evidence: the followers."""
+        nodes = self._followers.get((kind, after), ())
+        return Fact(bool(nodes), nodes)
+
+    @cached_property
+    def _followers(self) -> dict[tuple[str, str], tuple[int, ...]]:
+        """(kind, kind that it directly follows) -> followers; the halves of one separable convolution do not count."""
         kinds = self.layer_kinds
-        nodes = [
-            n for n, k in enumerate(kinds) if k == kind and any(kinds[p] == after for p in self.predecessors[n])
-        ]  # fmt: skip
-        if kind == after == SEPARABLE_CONVOLUTION:
-            nodes = [n for n in nodes if n in self._separable]
-        return Fact(bool(nodes), tuple(nodes))
+        found: dict[tuple[str, str], list[int]] = {}
+        for node, kind in enumerate(kinds):
+            for after in {kinds[p] for p in self.predecessors[node]} - {""} if kind else ():
+                if not (kind == after == SEPARABLE_CONVOLUTION) or node in self._separable:
+                    found.setdefault((kind, after), []).append(node)
+        return {pair: tuple(nodes) for pair, nodes in found.items()}
 
     def after_convolution(self, category: str) -> Fact:
         """Kinds of layers of a category that directly follow a convolution of any kind."""

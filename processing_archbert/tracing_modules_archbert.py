@@ -65,9 +65,8 @@ def leaf_op(module: nn.Module) -> str | None:
             module, (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase)
         ):
             return base.__name__
-        if vars(base).get("forward") is getattr(cls, "forward", None) and (
-            not module._modules or isinstance(module, _LEAVES_WITH_CHILDREN)
-        ):
+        inherited = getattr(cls, "forward", None) is getattr(base, "forward", None)
+        if inherited and (not module._modules or isinstance(module, _LEAVES_WITH_CHILDREN)):
             return _torch_name(base)
     if base is None and any(True for child in module.children() for _ in child.parameters()):
         return None

@@ -97,14 +97,6 @@ class ToImage(nn.Module):
         return x.transpose(1, 2).reshape(x.shape[0], -1, self.side, self.side)
 
 
-class ToSignal(nn.Module):
-    """A sequence (B, L, D) to a signal (B, D, L)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """To (B, D, L)."""
-        return x.transpose(1, 2)
-
-
 class PositionConv(nn.Module):
     """Relative positions by a grouped convolution over the length, added to the input."""
 
@@ -143,7 +135,7 @@ class SequenceHead(nn.Module):
         elif take == "max":
             self.pool = nn.AdaptiveMaxPool1d(1)
         self.dense = nn.Linear(dim, pooler) if pooler else None
-        self.act = make_activation(act)
+        self.act = make_activation(act) if pooler else None
         flat = pooled_norm if pooled_norm in ("LayerNorm", "RMSNorm") and take != "all" else ""
         self.pooled_norm = make_norm(flat, dim, "sequence")
         self.inner_norm = make_norm(inner_norm if pooler else "", pooler, "sequence")
@@ -154,7 +146,7 @@ class SequenceHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) to (B, classes) or (B, L, classes)."""
         x = self.pooled_norm(self._select(self.norm(x)))
-        if self.dense is not None:
+        if self.dense is not None and self.act is not None:
             x = self.inner_norm(self.act(self.dense(x)))
         return finish(self.scores(self.drop(x)), self.last)
 

@@ -130,10 +130,20 @@ def unet(draft: Draft) -> None:
         draft.add("join", {"form": join}, 1.0, take=["x", name])
         draft.channels = channels * (2 if join == "cat" else 1)
         _unet_cells(draft, cell, channels, depth)
+    _fuse_levels(draft, skips[1:] if draft.maybe(0.35) else [])
     last = draft.pick(_=60, act=25, softmax=15)
     unit(draft, draft.rng.choice((1, 2, 3, 21, 150)), 1, norm="", act=draft.taste.act() if last == "act" else "")
     if last == "softmax":
         draft.add("softmax", {"axis": 1}, 1)
+
+
+def _fuse_levels(draft: Draft, skips: list[tuple[str, int]]) -> None:
+    """Add kept images of lower resolution to the channels, interpolated to the present size."""
+    for name, channels in skips:
+        mode = draft.pick(nearest=30, bilinear=70)
+        draft.add("resize", {"size": draft.side, "mode": mode}, 1.0, take=[name], to=name)
+        draft.add("join", {"form": "cat"}, 1.0, take=["x", name])
+        draft.channels += channels
 
 
 def _unet_cells(draft: Draft, cell: str, cout: int, depth: int) -> None:

@@ -303,7 +303,8 @@ class Experts(nn.Module):
         order = torch.argsort(flat)
         rows = x.reshape(-1, x.shape[-1])[order // self.top_k]
         count = self.router.out_features
-        ends = torch.cumsum(torch.histc(flat.float(), bins=count, min=0, max=count - 1), 0).to(torch.int32)
+        numbers = flat.float() if flat.device.type == "cpu" else flat.int()
+        ends = torch.cumsum(torch.histc(numbers, bins=count, min=0, max=count - 1), 0).to(torch.int32)
         h = F.grouped_mm(rows, self.up, offs=ends)
         if self.gated:
             gate, value = h.chunk(2, -1)

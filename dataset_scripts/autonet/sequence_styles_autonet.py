@@ -28,6 +28,31 @@ def audio(draft: Draft) -> None:
                  activations=("GELU", "GELU", "SiLU", "ReLU", "ELU"))  # fmt: skip
     dim = draft.width(WIDTHS[:12])
     width = draft.width((32, 64, 128, 256, 512, 512))
+    side, act = _signal_stem(draft, width)
+    draft.add("to_sequence", {"cin": width, "dim": dim, "norm": draft.taste.norm() if draft.maybe(0.6) else ""}, 2)
+    if draft.maybe(0.4):
+        k = draft.rng.choice((4, 8, 16, 31, 32, 64, 128))
+        groups = next(g for g in (16, 8, 4, 2, 1) if dim % g == 0)
+        draft.add("position_conv", {"dim": dim, "kernel": k, "groups": groups, "act": act, "norm": draft.taste.norm()
+                                    if draft.maybe(0.6) else ""}, 4)  # fmt: skip
+    draft.channels = dim
+    kind = draft.pick(transformer=62, conformer=23, recurrent=10 if side <= 8 else 0, conv=5)
+    if kind in ("transformer", "conformer"):
+        args = transformer_args(draft, dim, heads_of(draft, dim))
+        if kind == "transformer":
+            stack(draft, args)
+        else:
+            _conformer(draft, args)
+    elif kind == "recurrent":
+        recurrent_cells(draft)
+    else:
+        sequence_convolutions(draft, dim)
+    final_norm(draft, draft.channels, 0.4)
+    sequence_head(draft, draft.channels, draft.pick(none=40, tokens=25, classes=35))
+
+
+def _signal_stem(draft: Draft, width: int) -> tuple[int, str]:
+    """Declare a waveform or a spectrogram and reduce it to `width` channels; returns its length and the activation."""
     wave = draft.maybe(0.65)
     norm, act, bias = draft.taste.norm(), draft.taste.act(), draft.taste.bias
     draft.features([1 if wave else draft.rng.choice((40, 64, 80, 128)), 4096 if wave else 64])
@@ -64,26 +89,7 @@ def audio(draft: Draft) -> None:
     if draft.maybe(0.17):
         draft.add("signal", {"cin": cin, "cout": width, "kernel": draft.rng.choice((2, 4, 8, 16)), "stride": 2,
                              "transpose": True, "act": act}, 2)  # fmt: skip
-    draft.add("to_sequence", {"cin": cin, "dim": dim, "norm": draft.taste.norm() if draft.maybe(0.6) else ""}, 2)
-    if draft.maybe(0.4):
-        k = draft.rng.choice((4, 8, 16, 31, 32, 64, 128))
-        groups = next(g for g in (16, 8, 4, 2, 1) if dim % g == 0)
-        draft.add("position_conv", {"dim": dim, "kernel": k, "groups": groups, "act": act, "norm": draft.taste.norm()
-                                    if draft.maybe(0.6) else ""}, 4)  # fmt: skip
-    draft.channels = dim
-    kind = draft.pick(transformer=62, conformer=23, recurrent=10 if side <= 16 else 0, conv=5)
-    if kind in ("transformer", "conformer"):
-        args = transformer_args(draft, dim, heads_of(draft, dim))
-        if kind == "transformer":
-            stack(draft, args)
-        else:
-            _conformer(draft, args)
-    elif kind == "recurrent":
-        recurrent_cells(draft)
-    else:
-        sequence_convolutions(draft, dim)
-    final_norm(draft, draft.channels, 0.4)
-    sequence_head(draft, draft.channels, draft.pick(none=40, tokens=25, classes=35))
+    return side, act
 
 
 def _conformer(draft: Draft, args: dict[str, Any]) -> None:

@@ -65,6 +65,7 @@ def mlp_args(draft: Draft, dim: int, gated: float, experts: float = 0.0) -> dict
     if draft.maybe(experts):
         count = rng.choice((2, 4)) if draft.tiny else rng.choice((2, 4, 8, 8, 16))
         form = draft.pick(loop=35, stacked=25, grouped=40) if count <= 4 else draft.pick(stacked=40, grouped=60)
+        hidden = max(8, hidden // 8 * 8)
         return {"hidden": hidden, "experts": count, "top_k": rng.choice((1, 2)), "act": taste.act(), "form": form,
                 "gated": draft.maybe(0.7), "router": draft.pick(softmax_topk=50, topk_softmax=30, sigmoid=20),
                 "shared": hidden if draft.maybe(0.25) else 0, "bias": taste.bias and draft.maybe(0.3)}  # fmt: skip
@@ -175,7 +176,8 @@ def sequence_head(draft: Draft, dim: int, kind: str, classes: tuple[int, ...] = 
         if args["pooler"]:
             args |= {"act": draft.taste.act(), "inner_norm": draft.taste.norm()}
     else:
-        args |= {"take": draft.pick(first=45, mean=25, pool=12, max=8, last=6, topk=4),
+        pool = 60 if kind == "features" else 12
+        args |= {"take": draft.pick(first=45, mean=25, pool=pool, max=8, last=6, topk=4),
                  "pooler": dim if kind == "pooler" or (kind == "classes" and draft.maybe(0.4)) else 0,
                  "pooled_norm": draft.taste.norm() if draft.maybe(0.12) else ""}  # fmt: skip
     args |= {"drop": draft.taste.rate(), "last": draft.pick(_=92, softmax=4, log_softmax=4), "bias": draft.maybe(0.8)}
