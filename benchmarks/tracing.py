@@ -188,7 +188,10 @@ def write_results(arguments: argparse.Namespace, rows: list[dict[str, Any]], sum
 
     result = {
         "command": "python benchmarks/tracing.py",
-        "seconds": "processor time, one thread; warm: best of repeats in one process, interleaved; cold: first call of a fresh process",
+        "seconds": (
+            "processor time, one thread; warm: best of repeats in one process, interleaved; "
+            "cold: first call of a fresh process, after the imports"
+        ),
         "repeats": arguments.repeats,
         "threads": torch.get_num_threads(),
         "hardware": {"machine": platform.machine(), "processors": os.cpu_count()},

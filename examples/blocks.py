@@ -215,13 +215,13 @@ class Blocks:
         A statement that is true, or false, of every graph of the block would be learned from the text alone: only
         few of them, with one pair each, are kept (the paper's kind of negatives is among them).
         """
-        rows = [row for index in chosen for row in self.split.descriptions[index]] if self.descriptions else []
+        rows = self._statements_of_like_length(rng, chosen) if self.descriptions else []
         one_sided_left = int(self.descriptions * ONE_SIDED_SHARE)
         drawn: dict[str, list[tuple[int, float]]] = {}
-        for i in rng.permutation(len(rows)).tolist():
+        for row in rows:
             if len(drawn) == self.descriptions:
                 break
-            text, claims = rows[i]["text"], self._claims(rows[i]["claims"])
+            text, claims = row["text"], self._claims(row["claims"])
             if text in drawn:
                 continue
             truths = [self.split.facts[index].all_hold(claims) for index in chosen]
@@ -235,6 +235,15 @@ class Blocks:
                 known = int(not sides[0])
                 drawn[text] = [(int(rng.choice(sides[known])), float(1 - known))]
         return drawn
+
+    def _statements_of_like_length(self, rng: np.random.Generator, chosen: list[int]) -> list[dict[str, Any]]:
+        """Descriptions of these graphs in random order, from a random stretch of them sorted by length."""
+        rows = [row for index in chosen for row in self.split.descriptions[index]]
+        drawn = [rows[i] for i in rng.permutation(len(rows))[: 12 * self.descriptions].tolist()]
+        drawn.sort(key=lambda row: len(row["text"]))
+        width = min(len(drawn), 3 * self.descriptions)
+        start = int(rng.integers(len(drawn) - width + 1))
+        return [drawn[start + i] for i in rng.permutation(width).tolist()]
 
     def _labels(
         self, chosen: list[int], pairs: dict[str, int], statements: dict[str, list[tuple[int, float]]]

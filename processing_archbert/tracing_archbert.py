@@ -185,7 +185,7 @@ class _Job:
 
     def _finish(self, model: nn.Module, outputs: Any) -> ArchitectureGraph:
         recorder = self.recorder
-        producers = sorted({s for t in list_output_tensors(outputs) for s in recorder.sources_of(t)})
+        producers = sorted({s for t in list_output_tensors(outputs) for s in recorder.track(t).sources})
         if not producers:
             raise self._error(
                 "no tensor of its output depends on an input or a parameter",

@@ -238,7 +238,7 @@ class Recorder(ValueMode):
         return handler(func, name, op, args, kwargs)
 
     def _rule(self, func: Any) -> tuple[Callable[..., Any] | None, str, str]:
-        name = getattr(func, "__name__", str(func))
+        name = getattr(func, "__name__", str(func)).split(".")[0]
         if name in ("__get__", "__set__", "__delete__"):
             owner = getattr(getattr(func, "__self__", None), "__name__", "")
             if name == "__get__" and owner in _DATA_GETTERS:
@@ -261,11 +261,19 @@ class Recorder(ValueMode):
             return self._grouped_mm, name, op
         if name in _DROPOUTS:
             return self._dropout, name, op
+        if name == "__iter__":
+            return self._iterate, name, op
         return self._run, name, op
 
     def _dropout(self, func: Any, name: str, op: str, args: Any, kwargs: Any) -> Any:
         """Dropout returns its argument, as it does in evaluation."""
         return args[0] if args else kwargs["input"]
+
+    def _iterate(self, func: Any, name: str, op: str, args: Any, kwargs: Any) -> Any:
+        return iter(self._run(torch.unbind, "unbind", "unbind", args, {}))
+
+    def _stranger_sources(self) -> Sources:
+        return (len(self.nodes) - 1,) if self.nodes else ()
 
     @staticmethod
     def _initialize(func: Any, name: str, op: str, args: Any, kwargs: Any) -> Any:

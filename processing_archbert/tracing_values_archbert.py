@@ -133,16 +133,26 @@ class ValueMode(TorchFunctionMode):
         return tracked.sources if tracked is not None else ()
 
     def track(self, tensor: torch.Tensor) -> Tracked:
-        """What is known of a tensor; one that was made out of sight is a constant."""
+        """What is known of a tensor."""
         tracked = self._tracked.get(id(tensor))
         if tracked is None:
             if isinstance(tensor, nn.Parameter):
                 tracked = Tracked(tensor, parameters=(tensor,))
             else:
-                shadow = self._borrowed(tensor) if tensor.device.type != "meta" else None
-                tracked = Tracked(tensor, shadow=shadow)
+                tracked = self._stranger(tensor)
             self._tracked[id(tensor)] = tracked
         return tracked
+
+    def _stranger(self, tensor: torch.Tensor) -> Tracked:
+        """A tensor that was made out of sight: a constant if it holds data, else the work of a function that shows no
+        calls (a vectorising or compiled one), which is taken to follow the last node.
+        """
+        if tensor.device.type != "meta" or not tensor.dtype.is_floating_point:
+            return Tracked(tensor, shadow=self._borrowed(tensor))
+        return Tracked(tensor, self._stranger_sources())
+
+    def _stranger_sources(self) -> Sources:
+        raise NotImplementedError
 
     def shadow(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """The known value of a tensor on the CPU, or None."""

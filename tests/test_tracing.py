@@ -222,6 +222,36 @@ def test_values_made_in_the_image_of_a_tensor_do_not_depend_on_it() -> None:
     assert graph.op_types == ("input", "Linear", "output")
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: torch.stack([m.a(row) for row in x]),
+        lambda m, x: torch.stack([m.a(x[0]), m.a(x[1])]),
+    ],
+    ids=["iteration", "index"],
+)
+def test_rows_of_a_tensor_come_from_it(function: Any) -> None:
+    graph = trace(Lambda(function, a=nn.Linear(4, 4)), torch.ones(2, 4))
+    assert edges(graph) == [
+        "Linear > stack", "Linear2 > stack", "input > Linear", "input > Linear2", "stack > output",
+    ]  # fmt: skip
+
+
+def test_functions_that_show_no_calls_of_their_own_keep_the_network_connected() -> None:
+    net = Lambda(lambda m, x: torch.vmap(lambda row: m.a(row).relu())(x), a=nn.Linear(4, 4))
+    assert trace(net, torch.ones(2, 4)).op_types == ("input", "Linear", "ReLU", "output")
+
+
+def test_a_subclass_with_a_forward_of_its_own_is_expanded() -> None:
+    class Residual(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + super().forward(x)
+
+    graph = trace(Residual(4, 4), torch.ones(1, 4))
+    assert edges(graph) == ["Linear > add", "add > output", "input > Linear", "input > add"]
+    assert graph.node_parameters.tolist() == [0, 20, 0, 0]
+
+
 # Names, shapes and attributes
 
 

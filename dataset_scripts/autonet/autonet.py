@@ -29,22 +29,25 @@ from processing_archbert.ops_archbert import EXTRACTION_VERSION
 
 # `datasets` 3 copies only the modules that the script itself imports, so all of them are named here, without a
 # comment on their lines, which it would take for an address.
-from .boundary_cells_autonet import Tower as _boundary_cells
-from .card_autonet import Statistics as _card
-from .claims_autonet import CLAIM_TYPES as _claims
-from .descriptions_autonet import Description as _descriptions
-from .draft_autonet import Draft as _draft
+from .boundary_cells_autonet import __doc__ as _boundary_cells
+from .branching_styles_autonet import __doc__ as _branching_styles
+from .card_autonet import __doc__ as _card
+from .claims_autonet import __doc__ as _claims
+from .descriptions_autonet import __doc__ as _descriptions
+from .draft_autonet import __doc__ as _draft
 from .generate_autonet import SCHEMAS, SPLITS, generate
-from .graph_cells_autonet import ImageHead as _graph_cells
-from .layer_phrases_autonet import LAYER_PHRASES as _layer_phrases
-from .mixing_cells_autonet import Mixer as _mixing_cells
-from .networks_autonet import STYLES as _networks
-from .operations_autonet import ACTIVATIONS as _operations
-from .questions_autonet import Question as _questions
-from .sequence_cells_autonet import TransformerCell as _sequence_cells
-from .sequence_styles_autonet import vit as _sequence_styles
-from .vision_cells_autonet import ConvUnit as _vision_cells
-from .vision_styles_autonet import unet as _vision_styles
+from .graph_cells_autonet import __doc__ as _graph_cells
+from .layer_phrases_autonet import __doc__ as _layer_phrases
+from .mixing_cells_autonet import __doc__ as _mixing_cells
+from .networks_autonet import __doc__ as _networks
+from .operations_autonet import __doc__ as _operations
+from .patch_cells_autonet import __doc__ as _patch_cells
+from .questions_autonet import __doc__ as _questions
+from .sequence_cells_autonet import __doc__ as _sequence_cells
+from .sequence_styles_autonet import __doc__ as _sequence_styles
+from .transformer_styles_autonet import __doc__ as _transformer_styles
+from .vision_cells_autonet import __doc__ as _vision_cells
+from .vision_styles_autonet import __doc__ as _vision_styles
 
 _DESCRIPTION = "Random neural architectures with descriptions and questions; every label is computed from the graph."
 

@@ -18,7 +18,7 @@ PROCESSING = FOLDER.parents[1] / "processing_archbert"
 SCRIPT = "autonet.py"
 _MARK = "# `datasets` 3 copies only"
 _PACKAGE_IMPORT = re.compile(r"^from processing_archbert\.(\w+) import", re.MULTILINE)
-_SIBLING_IMPORT = re.compile(r"^from \.(\w+) import", re.MULTILINE)
+_SIBLING_IMPORT = re.compile(r"^from \.(?: import )?(\w+)", re.MULTILINE)
 
 
 def write_script(output_dir: str | Path) -> list[str]:
