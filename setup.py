@@ -18,7 +18,6 @@ REQUIREMENTS = [
 ]
 
 DATA = ["datasets>=3.6", "pyarrow>=18", "tqdm>=4.66"]
-DEMO = ["rich>=13"]
 TRAIN = ["accelerate>=1.6", "evaluate>=0.4.3"]
 TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "psutil>=6"]
 LINT = ["ruff>=0.9", "mypy>=1.14"]
@@ -38,8 +37,8 @@ setup(
     install_requires=REQUIREMENTS,
     extras_require={
         "data": DATA,
-        "demo": DEMO,
-        "dev": DATA + DEMO + TRAIN + TEST + LINT,
+        "demo": [],  # the demo needs nothing more than the package
+        "dev": DATA + TRAIN + TEST + LINT,
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -4,14 +4,15 @@
 * Plain numpy arrays and tuples, frozen and validated when built and when loaded; no weights, nothing to unpickle.
 * Two content hashes: `graph_hash` (ops, shapes, attributes, edges) and `topology_hash` (ops, edges), both equal for
   isomorphic graphs.
-* Recognised by protocol (`to_dict()` with `format` and `version`), so the installed package and a copy loaded as remote
-  code accept each other's objects.
+* Recognised by protocol (`to_dict()` with `format` and `version`), so the installed package and a copy loaded as
+  remote code accept each other's objects.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import heapq
 import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -122,12 +123,13 @@ class ArchitectureGraph:
         pairs = sorted((int(position[t]), int(position[s])) for s, t in edges)
         parameters = np.zeros(m, np.int64) if node_parameters is None else np.asarray(node_parameters)
         fields.setdefault("num_parameters", int(parameters.sum()) + int(fields.get("unused_parameters", 0)))
+        shapes = np.zeros((m, 4), np.int32) if shapes is None else np.asarray(shapes).reshape(m, -1)
+        none = np.zeros((m, NUM_ATTRIBUTES), np.int32)
+        attributes = none if attributes is None else np.asarray(attributes).reshape(m, -1)
         return cls(
             op_types=tuple(op_types[i] for i in order),
-            shapes=(np.zeros((m, 4), np.int32) if shapes is None else np.asarray(shapes).reshape(m, -1))[order],
-            attributes=(
-                np.zeros((m, NUM_ATTRIBUTES), np.int32) if attributes is None else np.asarray(attributes).reshape(m, -1)
-            )[order],
+            shapes=shapes[order],
+            attributes=attributes[order],
             node_parameters=parameters[order],
             edge_index=np.array([(s, t) for t, s in pairs], dtype=np.int64).reshape(-1, 2).T,
             node_names=tuple(node_names[i] for i in order) if node_names is not None else ("",) * m,
@@ -303,16 +305,17 @@ class ArchitectureGraph:
         for i, op in enumerate(self.op_types):
             shape, attributes = tuple(self.shapes[i].tolist()), tuple(self.attributes[i].tolist())
             graph.add_node(
-                i, op_type=op, shape=shape, attributes={a: v for a, v in zip(ATTRIBUTES, attributes) if v},
+                i, op_type=op, shape=shape, attributes={a: v for a, v in zip(ATTRIBUTES, attributes, strict=True) if v},
                 parameters=int(self.node_parameters[i]), name=self.node_names[i], label=(op, shape, attributes),
             )  # fmt: skip
-        graph.add_edges_from(zip(*self.edge_index.tolist()))
+        graph.add_edges_from(zip(*self.edge_index.tolist(), strict=True))
         return graph
 
     def to_pyg(self) -> Any:
         """A `torch_geometric.data.Data` with `shapes`, `attributes`, `node_parameters`, `edge_index`, `op_types`."""
         torch, data = importlib.import_module("torch"), importlib.import_module("torch_geometric.data")
-        arrays = {k: torch.from_numpy(getattr(self, k).astype(np.int64)) for k in ("shapes", "attributes", "edge_index")}
+        names = ("shapes", "attributes", "edge_index")
+        arrays = {name: torch.from_numpy(getattr(self, name).astype(np.int64)) for name in names}
         return data.Data(
             num_nodes=self.num_nodes,
             node_parameters=torch.from_numpy(self.node_parameters.copy()),
@@ -371,7 +374,7 @@ def _longest_paths(m: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     """Longest path to every node; edges run from lower to higher indices and are visited by ascending target."""
     depths = [0] * m
     order = np.argsort(dst, kind="stable")
-    for s, t in zip(src[order].tolist(), dst[order].tolist()):
+    for s, t in zip(src[order].tolist(), dst[order].tolist(), strict=True):
         if depths[s] >= depths[t]:
             depths[t] = depths[s] + 1
     return np.array(depths, dtype=np.int64)
@@ -379,8 +382,6 @@ def _longest_paths(m: int, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
 
 def _topological_order(m: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     """The topological order that follows the given order of nodes as far as possible."""
-    import heapq
-
     waiting, successors = [0] * m, [[] for _ in range(m)]  # type: list[int], list[list[int]]
     for s, t in edges:
         if not (0 <= s < m and 0 <= t < m):
@@ -404,7 +405,7 @@ def _topological_order(m: int, edges: Sequence[tuple[int, int]]) -> list[int]:
 
 def _neighbours(m: int, of: np.ndarray, to: np.ndarray) -> list[list[int]]:
     lists: list[list[int]] = [[] for _ in range(m)]
-    for a, b in zip(of.tolist(), to.tolist()):
+    for a, b in zip(of.tolist(), to.tolist(), strict=True):
         lists[a].append(b)
     return lists
 
@@ -428,7 +429,8 @@ def _checked_strings(name: str, values: Any, length: int | None = None, allow_em
         raise ArchitectureGraphError(f"{name} has {len(values)} entries; the graph has {length} nodes.")
     for i, value in enumerate(values):
         if not isinstance(value, str) or not (value or allow_empty):
-            raise ArchitectureGraphError(f"{name}[{i}] is {value!r}; a {'' if allow_empty else 'non-empty '}string is allowed.")
+            allowed = "a string" if allow_empty else "a non-empty string"
+            raise ArchitectureGraphError(f"{name}[{i}] is {value!r}; {allowed} is allowed.")
     return tuple(str(value) for value in values)
 
 

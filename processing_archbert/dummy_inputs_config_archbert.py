@@ -72,11 +72,9 @@ def _image_side(config: Any, choice: _Choice) -> tuple[int, int]:
 
 def _text(config: Any, choice: _Choice) -> torch.Tensor:
     vocabulary = _integer(_option(config, "vocab_size", inside=("text_config",)), 100)
-    special = {
-        getattr(c, name, None)
-        for c in _configs(config)
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "image_token_id", "image_token_index")
-    }
+    names = ("pad_token_id", "bos_token_id", "eos_token_id", "image_token_id", "image_token_index")
+    given = [getattr(c, name, None) for c in _configs(config) for name in names]
+    special = {i for ids in given for i in (ids if isinstance(ids, (list, tuple)) else (ids,))}
     plain = [i for i in range(min(vocabulary, 120)) if i not in special] or [0]
     ids = [plain[i % len(plain)] for i in range(choice.length)]
     image_token = _option(config, "image_token_id", "image_token_index")
@@ -106,6 +104,11 @@ def _features(config: Any, choice: _Choice) -> torch.Tensor:
         _option(config, "num_mel_bins", "feature_size", "input_feat_per_channel", "input_dim",
                 inside=("audio_config", "encoder")), 80
     )  # fmt: skip
+    width = _option(config, "feature_projection_input_dim")
+    if width is not None:
+        return torch.empty((1, 200, int(width)), device=META)
+    if choice.image_layout == "tiles":
+        return torch.empty((1, 1, 1024, mel), device=META)
     positions = _option(config, "max_source_positions", inside=("audio_config",))
     if choice.image_layout == "image" and _option(config, "model_type") not in ("speech_to_text",):
         return torch.empty((1, mel, 2 * _integer(positions, 1500)), device=META)
@@ -193,7 +196,7 @@ def _chosen(names: Sequence[str], config: Any, choice: _Choice) -> KeywordInputs
 
 def _packed(config: Any, names: Sequence[str], choice: _Choice) -> KeywordInputs | None:
     """Images as a list of patches with their grids, as some vision and language models take them."""
-    vision = getattr(config, "vision_config", config)
+    vision = getattr(config, "vision_config", None) or config
     patch = _integer(_option(vision, "patch_size"), 14)
     frames = _integer(_option(vision, "temporal_patch_size"), 1)
     channels = _integer(_option(vision, "in_channels", "in_chans", "num_channels"), 3)
@@ -208,6 +211,11 @@ def _packed(config: Any, names: Sequence[str], choice: _Choice) -> KeywordInputs
         return {"input_ids": text, "pixel_values": rows, "image_grid_thw": grid, **known}
     if "grid_thw" in names:
         return {names[0]: rows, "grid_thw": grid}
+    if "spatial_shapes" in names:
+        ids = {"input_ids": _text(config, choice)} if "input_ids" in names else {}
+        mask = torch.ones((1, count), dtype=torch.long)
+        shapes = grid[:, 1:].clone()
+        return {**ids, "pixel_values": rows[None], "pixel_attention_mask": mask, "spatial_shapes": shapes}
     return None
 
 
@@ -266,5 +274,6 @@ def _in_order(config: Any, names: Sequence[str], rich: Sequence[str], least: Seq
     if "pixel_values" in rich:
         for size in IMAGE_SIZES:
             yield _chosen(rich, config, _Choice(image_size=size))
+    yield _chosen([n for n in names if n not in ("inputs_embeds", "hidden_states")], config, _Choice())
     if "input_ids" in names:
         yield _chosen(["input_ids"], config, _Choice())

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .architecture_graph_archbert import ArchitectureGraph
+from .folding_archbert import level_signatures, node_kinds, repeated_blocks
 from .ops_archbert import ATTRIBUTE_INDEX, is_layer, op_category
 from .questions_archbert import (
     ANSWER_INDEX,
@@ -176,6 +177,34 @@ class GraphFacts:
         column = self.graph.attribute(name)
         nodes = np.flatnonzero(column)
         return Fact(tuple(sorted({int(v) for v in column[nodes]})), tuple(nodes.tolist()))
+
+    def shapes_of(self, kind: str) -> Fact:
+        """Distinct weight shapes `(out, in, kernel height, kernel width)` of the layers of a kind, in order."""
+        nodes = self.nodes_of(kind)
+        return Fact(tuple(dict.fromkeys(tuple(self.graph.shapes[n].tolist()) for n in nodes)), nodes)
+
+    def repeated_blocks(self, max_blocks: int = 16) -> Fact:
+        """Runs of equal stretches of the network, in order: `(repeats, layers in one of them)`.
+
+        Stretches are levels of equal depth whose nodes are equal in op, shape and attributes
+        (`folding_archbert.repeated_blocks`); evidence: all nodes of the runs.
+        """
+        depths = self.graph.depths
+        numbers = np.concatenate([self.graph.shapes, self.graph.attributes], axis=1)
+        signatures = level_signatures(node_kinds(self.graph.op_types, numbers), depths)
+        values, nodes = [], []  # type: list[tuple[int, int]], list[int]
+        for block in repeated_blocks(signatures, max_blocks):
+            end = block.start + block.period * block.repeats
+            inside = np.flatnonzero((depths >= block.start) & (depths < end)).tolist()
+            layers = sum(1 for n in inside if n in self._layer_set)
+            if layers:
+                values.append((block.repeats, layers // block.repeats))
+                nodes += inside
+        return Fact(tuple(values), tuple(nodes))
+
+    @cached_property
+    def _layer_set(self) -> frozenset[int]:
+        return frozenset(self._layers)
 
     def parameters(self) -> Fact:
         """Number of unique parameters of the network."""

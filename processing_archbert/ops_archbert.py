@@ -128,8 +128,8 @@ FUNCTIONAL_TWINS: dict[str, str] = {
     "elu": "ELU", "celu": "CELU", "selu": "SELU", "leaky_relu": "LeakyReLU", "prelu": "PReLU", "rrelu": "RReLU",
     "mish": "Mish", "hardswish": "Hardswish", "hardsigmoid": "Hardsigmoid", "hardtanh": "Hardtanh",
     "hardshrink": "Hardshrink", "softshrink": "Softshrink", "tanhshrink": "Tanhshrink", "softplus": "Softplus",
-    "softsign": "Softsign", "logsigmoid": "LogSigmoid", "log_sigmoid": "LogSigmoid", "glu": "GLU", "threshold": "Threshold",
-    "softmax": "Softmax", "log_softmax": "LogSoftmax", "softmin": "Softmin",
+    "softsign": "Softsign", "logsigmoid": "LogSigmoid", "log_sigmoid": "LogSigmoid", "glu": "GLU",
+    "threshold": "Threshold", "softmax": "Softmax", "log_softmax": "LogSoftmax", "softmin": "Softmin",
     "multi_head_attention_forward": "MultiheadAttention",
     "interpolate": "Upsample", "upsample": "Upsample", "upsample_nearest": "Upsample", "upsample_bilinear": "Upsample",
     "pixel_shuffle": "PixelShuffle", "pixel_unshuffle": "PixelUnshuffle", "channel_shuffle": "ChannelShuffle",
@@ -148,8 +148,7 @@ FUNCTION_ALIASES: dict[str, str] = {
     "var_mean": "var", "std_mean": "std", "special_expm1": "expm1", "special_erf": "erf", "swapaxes": "transpose",
     "_grouped_mm": "grouped_mm", "inner": "dot", "msort": "sort", "arctan2": "atan2", "expit": "Sigmoid",
     "special_expit": "Sigmoid", "special_softmax": "Softmax", "special_log_softmax": "LogSoftmax",
-    "_scaled_dot_product_attention":
-    "scaled_dot_product_attention", "index_reduce": "index_add", "scatter_": "scatter",
+    "_scaled_dot_product_attention": "scaled_dot_product_attention", "index_reduce": "index_add",
 }  # fmt: skip
 """Other spellings of one function -> its canonical name."""
 

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 import threading
 import time
@@ -31,6 +32,7 @@ from .tracing_recorder_archbert import Recorder, list_output_tensors
 from .tracing_values_archbert import LimitError
 
 INCOMPLETE_SHARE = 0.001
+_CHECKS = "TRANSFORMERS_DISABLE_TORCH_CHECK"  # its checks compare values, which are unknown here
 _LOCK = threading.RLock()
 
 
@@ -81,15 +83,20 @@ def _preserved_state() -> Iterator[None]:
     array = np.random.get_state()  # noqa: NPY002
     dtype = torch.get_default_dtype()
     modes = [_pop_mode() for _ in range(torch._C._len_torch_function_stack())]
+    checks = os.environ.get(_CHECKS)
     collecting = gc.isenabled()
     gc.disable()  # a collection walks every object of the libraries and finds nothing here: up to half of the time
     try:
+        os.environ[_CHECKS] = "1"
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002
         torch.random.default_generator.manual_seed(0)
         with torch.no_grad():
             yield
     finally:
+        os.environ.pop(_CHECKS)
+        if checks is not None:
+            os.environ[_CHECKS] = checks
         if collecting:
             gc.enable()
         for mode in reversed(modes):

@@ -27,6 +27,8 @@ from .tracing_shapes_archbert import FUNCTION_RULES, META
 
 Sources = tuple[int, ...]
 
+MAX_UNFILLED_ELEMENTS = 1 << 12
+
 FILLS = words("fill_ zero_")
 _MOVES = words("cpu cuda to pin_memory xpu mps npu ipu hpu")
 
@@ -192,10 +194,19 @@ class ValueMode(TorchFunctionMode):
         shadow = None
         if name in RANDOM:
             shadow = random_shadow(name, out, args, kwargs)
-        elif not name.startswith("empty") and out.numel() <= MAX_SHADOW_ELEMENTS:
+        elif name.startswith("empty"):
+            shadow = self._unfilled(out)
+        elif out.numel() <= MAX_SHADOW_ELEMENTS:
             shadow = func(*args, **(cpu | {"device": torch.device("cpu")}))
         self._tracked[id(out)] = Tracked(out, shadow=shadow)
         return out
+
+    @staticmethod
+    def _unfilled(out: torch.Tensor) -> torch.Tensor | None:
+        """A value for a small integer tensor that is about to be filled, as sizes are; None for any other."""
+        if out.dtype.is_floating_point or out.numel() > MAX_UNFILLED_ELEMENTS:
+            return None
+        return torch.zeros(tuple(out.shape), dtype=out.dtype)
 
     def _make_alike(self, func: Any, name: str, op: str, args: Any, kwargs: Any) -> Any:
         """A tensor made in the image of another one: it takes the type, not the data."""

@@ -54,7 +54,8 @@ def test_protocol_accepts_graphs_dictionaries_and_rows_only():
 
 def test_hashes_are_the_same_in_another_process():
     code = (
-        "from tests.test_architecture_graph import residual_graph as g; print(g().graph_hash, g().topology_hash, end='')"
+        "from tests.test_architecture_graph import residual_graph as g\n"
+        "print(g().graph_hash, g().topology_hash, end='')"
     )
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert seen == f"{residual_graph().graph_hash} {residual_graph().topology_hash}"
@@ -70,7 +71,7 @@ def test_hash_sees_what_lies_far_away():
     """Stages that are locally alike but of other depths: the digest must not stop at a neighbourhood."""
 
     def chain(*depths):
-        ops = [op for op, depth in zip(("ReLU", "Tanh", "ReLU"), depths) for _ in range(depth)]
+        ops = [op for op, depth in zip(("ReLU", "Tanh", "ReLU"), depths, strict=True) for _ in range(depth)]
         return ArchitectureGraph.build(ops, [(i, i + 1) for i in range(len(ops) - 1)])
 
     assert chain(10, 5, 20).graph_hash != chain(20, 5, 10).graph_hash

@@ -12,7 +12,7 @@ def node(op, shape=(0, 0, 0, 0), **attributes):
 
 
 def facts_of(nodes, edges=None, **fields):
-    ops, shapes, attributes = zip(*nodes)
+    ops, shapes, attributes = zip(*nodes, strict=True)
     edges = edges if edges is not None else [(i, i + 1) for i in range(len(nodes) - 1)]
     return GraphFacts(ArchitectureGraph.build(ops, edges, shapes=shapes, attributes=attributes, **fields))
 
@@ -84,7 +84,9 @@ def test_every_question_has_an_answer_for_every_network(vision):
                 assert answer and set(answer) <= set(ANSWERS)
 
 
-@pytest.mark.parametrize(("question_type", "subject"), [("colour", ""), ("layer_function", "Sofa"), ("kernel_sizes", "x")])
+@pytest.mark.parametrize(
+    ("question_type", "subject"), [("colour", ""), ("layer_function", "Sofa"), ("kernel_sizes", "x")]
+)
 def test_unknown_questions_are_refused(vision, question_type, subject):
     with pytest.raises(ValueError, match=r"there are|it has"):
         vision.answer(question_type, subject)
@@ -122,7 +124,7 @@ def test_an_incomplete_graph_leaves_open_what_the_missing_tower_could_change():
 
 
 def test_every_answer_is_linked_to_what_it_speaks_of():
-    links = dict(zip(ANSWERS, answer_links()))
+    links = dict(zip(ANSWERS, answer_links(), strict=True))
     assert links["MaxPool2d"] == (0, "MaxPool2d", "", 0, 0)
     assert links["Sep_conv2d"] == (0, "Conv2d", "separable", 0, 0)
     assert links["3*3"] == (2, "", "", 3, 3)
@@ -146,3 +148,16 @@ def test_functions_share_the_name_of_the_module_that_computes_them(name, op):
 )  # fmt: skip
 def test_spellings_of_a_composite_share_one_name(class_name, op):
     assert canonical_module_op(class_name) == op
+
+
+def test_repeated_blocks_are_counted_in_order():
+    block = [node("Linear", (8, 8, 0, 0)), node("ReLU")]
+    facts = facts_of([node("input"), *block * 5, node("Softmax"), node("output")])
+    value, nodes = facts.repeated_blocks()
+    assert value == ((5, 2),) and nodes == tuple(range(1, 11))
+    assert facts_of([node("input"), node("ReLU"), node("Tanh")]).repeated_blocks() == ((), ())
+
+
+def test_shapes_and_attributes_are_facts(vision):
+    assert vision.shapes_of("Linear") == (((10, 64, 0, 0),), (9,))
+    assert vision.attribute_values("kernel_h") == ((1, 3, 5, 7), (1, 4, 5, 6, 7))
