@@ -304,9 +304,10 @@ class ArchitectureGraph:
         graph = networkx.DiGraph(name=self.name)
         for i, op in enumerate(self.op_types):
             shape, attributes = tuple(self.shapes[i].tolist()), tuple(self.attributes[i].tolist())
+            named = {name: value for name, value in zip(ATTRIBUTES, attributes, strict=True) if value}
             graph.add_node(
-                i, op_type=op, shape=shape, attributes={a: v for a, v in zip(ATTRIBUTES, attributes, strict=True) if v},
-                parameters=int(self.node_parameters[i]), name=self.node_names[i], label=(op, shape, attributes),
+                i, op_type=op, shape=shape, attributes=named, parameters=int(self.node_parameters[i]),
+                name=self.node_names[i], label=(op, shape, attributes),
             )  # fmt: skip
         graph.add_edges_from(zip(*self.edge_index.tolist(), strict=True))
         return graph

@@ -156,11 +156,8 @@ class _Job:
             raise self._error(f"no stand-in can be made of it: {_reason(error)}", "a plain nn.Module") from error
 
     def _first_success(self, model: nn.Module) -> ArchitectureGraph:
-        config = getattr(model, "config", None)
-        known = config is not None and is_transformers_config(config)
-        candidates = config_inputs(config, model) if known else module_inputs(model)
         first: ArchitectureTraceError | None = None
-        for inputs in candidates:
+        for inputs in self._candidates(model):
             for guess in (0, 1):
                 try:
                     return self._attempt(model, inputs, guess)
@@ -176,6 +173,15 @@ class _Job:
                 "inputs=, a tensor, a tuple of arguments or a dict of keyword arguments",
             )
         raise first
+
+    def _candidates(self, model: nn.Module) -> Iterator[Any]:
+        """Made-up inputs, the likeliest first; none where making them up fails."""
+        config = getattr(model, "config", None)
+        known = config is not None and is_transformers_config(config)
+        try:
+            yield from config_inputs(config, model) if known else module_inputs(model)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            return
 
     def _attempt(self, model: nn.Module, inputs: Any, guess: int) -> ArchitectureGraph:
         recorder = self.recorder
