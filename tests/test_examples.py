@@ -334,3 +334,20 @@ def test_zoo_questions_carry_the_truth_and_graphs_are_kept(tmp_path: Path, monke
     assert len(rows) == 2 * len(blocks.INTENTS)
     for row in rows:
         assert row["answers"] == GraphFacts(graphs[row["graph"]]).answer(row["question_type"], row["subject"]).value
+
+
+def test_runs_of_several_seeds_are_joined():
+    import summarize
+
+    runs = [
+        {"title": "AQA", "seed": seed, "command": "run", "training_seconds": 60.0 + seed, "data": "same", "commit": seed,
+         "rows": [{"method": "ours", "exact match": 90.0 + 2 * seed}, {"method": "prior", "exact match": 50.0}]}
+        for seed in (0, 1, 2)
+    ]  # fmt: skip
+    (table,) = summarize.summarize(runs)
+    assert table["rows"] == [
+        {"method": "ours", "exact match": "92.0 ± 2.0", "runs": 3},
+        {"method": "prior", "exact match": 50.0, "runs": 3},
+    ]
+    assert table["seeds"] == [0, 1, 2] and table["data"] == "same" and "commit" not in table
+    assert table["notes"] == "Training took 60 to 62 seconds a run."
