@@ -209,15 +209,17 @@ class Blocks:
             drawn[rows[i]["question"]] = INTENTS[rows[i]["question_type"], rows[i]["subject"]]
         return drawn
 
-    def _description_pairs(self, rng: np.random.Generator, chosen: list[int]) -> dict[str, list[tuple[int, float]]]:
-        """Distinct descriptions -> pairs of (position in the block, label), as many true as false ones.
+    def _description_pairs(
+        self, rng: np.random.Generator, chosen: list[int]
+    ) -> dict[str, list[tuple[int, float, float]]]:
+        """Distinct descriptions -> pairs of (position in the block, label, weight); true and false weigh the same.
 
         A statement that is true, or false, of every graph of the block would be learned from the text alone: only
         few of them, with one pair each, are kept (the paper's kind of negatives is among them).
         """
         rows = self._statements_of_like_length(rng, chosen) if self.descriptions else []
         one_sided_left = int(self.descriptions * ONE_SIDED_SHARE)
-        drawn: dict[str, list[tuple[int, float]]] = {}
+        drawn: dict[str, list[tuple[int, float, float]]] = {}
         for row in rows:
             if len(drawn) == self.descriptions:
                 break
@@ -225,15 +227,14 @@ class Blocks:
             if text in drawn:
                 continue
             truths = [self.split.facts[index].all_hold(claims) for index in chosen]
-            sides = [[p for p, value in enumerate(truths) if value is side] for side in (True, False)]
-            number = min(map(len, sides))
-            if number:
-                kept = [(int(p), float(1 - s)) for s, side in enumerate(sides) for p in rng.permutation(side)[:number]]
-                drawn[text] = kept
-            elif one_sided_left and any(sides):
+            right, wrong = ([p for p, value in enumerate(truths) if value is side] for side in (True, False))
+            if right and wrong:
+                half = (len(right) + len(wrong)) / 2
+                sides = ((1.0, right), (0.0, wrong))
+                drawn[text] = [(p, label, half / len(side)) for label, side in sides for p in side]
+            elif one_sided_left and (right or wrong):
                 one_sided_left -= 1
-                known = int(not sides[0])
-                drawn[text] = [(int(rng.choice(sides[known])), float(1 - known))]
+                drawn[text] = [(int(rng.choice(right or wrong)), float(bool(right)), 1.0)]
         return drawn
 
     def _statements_of_like_length(self, rng: np.random.Generator, chosen: list[int]) -> list[dict[str, Any]]:
@@ -246,7 +247,7 @@ class Blocks:
         return [drawn[start + i] for i in rng.permutation(width).tolist()]
 
     def _labels(
-        self, chosen: list[int], pairs: dict[str, int], statements: dict[str, list[tuple[int, float]]]
+        self, chosen: list[int], pairs: dict[str, int], statements: dict[str, list[tuple[int, float, float]]]
     ) -> dict[str, torch.Tensor]:
         graphs, asked, stated = len(chosen), len(pairs), sum(map(len, statements.values()))
         text_index = torch.arange(asked).repeat_interleave(graphs)
@@ -259,9 +260,10 @@ class Blocks:
             result["labels"] = torch.cat([labels, labels.new_full((stated, labels.shape[1]), IGNORED)])
         if statements:
             positions = [(asked + text, *pair) for text, rows in enumerate(statements.values()) for pair in rows]
-            texts, rows, truths = (torch.tensor(column) for column in zip(*positions, strict=True))
+            texts, rows, truths, weights = (torch.tensor(column) for column in zip(*positions, strict=True))
             text_index, architecture_index = torch.cat([text_index, texts]), torch.cat([architecture_index, rows])
             result["similarity_labels"] = torch.cat([torch.full((asked * graphs,), torch.nan), truths.float()])
+            result["similarity_weights"] = torch.cat([torch.zeros(asked * graphs), weights.float()])
         return result | {"text_index": text_index, "architecture_index": architecture_index}
 
 

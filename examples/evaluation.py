@@ -84,6 +84,13 @@ def similarities(
     return np.array(_predict(model.archbert.eval(), "similarity", "text", rows, encodings, processor, accelerator))
 
 
+def reasoning_scores(
+    model: ArchBertForPreTraining, processor: Any, encodings: Sequence[Any], rows: Rows, accelerator: Accelerator
+) -> np.ndarray:
+    """Logits (rows,) of the reasoning head for description rows; the model is left in eval mode."""
+    return np.array(_predict(model.eval(), "reasoning_logits", "text", rows, encodings, processor, accelerator))
+
+
 def given_answers(logits: np.ndarray) -> list[list[str]]:
     """The answers whose calibrated probability is above one half."""
     return [[ANSWERS[i] for i in np.flatnonzero(row > 0)] for row in logits]

@@ -50,6 +50,7 @@ from evaluation import (
     evaluate_statements,
     fit_logistic,
     held_out,
+    reasoning_scores,
     similarities,
     text_only_scores,
 )
@@ -119,9 +120,11 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     trainer.train()
     model = trainer.unwrapped
     kept_rows = [row for row in kept.description_rows() if row["group"]]
-    kept_scores = similarities(model, processor, kept.encodings, kept_rows, accelerator)
     if trainer.state.step:
-        calibrate(model, kept_scores, kept_rows)
+        calibrate(model, similarities(model, processor, kept.encodings, kept_rows, accelerator), kept_rows)
+        if model.config.use_reasoning_head:
+            logits = reasoning_scores(model, processor, kept.encodings, kept_rows, accelerator)
+            model.config.reasoning_threshold = best_threshold(logits, labels_of(kept_rows))
         if arguments.questions_per_step:
             model.config.answer_scale, model.config.answer_bias = 1.0, 0.0
             logits = answer_logits(model, processor, kept.encodings, kept.question_rows(), accelerator)
@@ -134,6 +137,13 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     scores = similarities(model, processor, validation.encodings, rows, accelerator)
     results = {
         "ArchBERT, cosine": evaluate_statements(scores, rows, model.config.similarity_threshold, accelerator),
+    }
+    if model.config.use_reasoning_head:
+        logits = reasoning_scores(model, processor, validation.encodings, rows, accelerator)
+        results["ArchBERT, cross attention"] = evaluate_statements(
+            logits, rows, model.config.reasoning_threshold, accelerator
+        )
+    results |= {
         "text only (bag of words)": evaluate_statements(
             text_only_scores(fitted.description_rows(), rows), rows, 0.5, accelerator
         ),
@@ -159,11 +169,16 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
 
 def calibrate(model: Any, scores: np.ndarray, rows: Sequence[dict[str, Any]]) -> None:
     """Write the calibration of the cosine into the config: the threshold is where the probability is one half."""
-    truth = np.array([row["label"] for row in rows])
+    truth = labels_of(rows)
     threshold = best_threshold(scores, truth)
     scale, _ = fit_logistic(scores - threshold, truth, scale=8.0, bias=0.0)
     model.config.similarity_threshold = threshold
     model.config.similarity_scale, model.config.similarity_bias = scale, -scale * threshold
+
+
+def labels_of(rows: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Labels (rows,) of description rows."""
+    return np.array([row["label"] for row in rows])
 
 
 def table(kind: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:

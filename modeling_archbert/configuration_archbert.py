@@ -42,6 +42,8 @@ class ArchBertConfig(PreTrainedConfig):
         pooling: `"mean"` (the paper) or `"attention"` (mean, maximum, learned queries and graph token, joined).
         num_pooling_queries: learned queries of `pooling="attention"`.
         similarity_loss: `"mse"` (eq. 3) or `"sigmoid"` (binary cross entropy on `scale * cosine + bias`, learned).
+        use_reasoning_head: also judge statements by cross attention, beside the cosine.
+        reasoning_loss_weight: weight of that in pre-training.
         mam_loss_weight: alpha of eq. 5; 0 switches masked architecture modeling off.
         mam_probability: share of the node tokens that are masked.
         mam_shared_pass: mask the graphs that the other losses see (as the paper does) instead of encoding twice.
@@ -58,6 +60,7 @@ class ArchBertConfig(PreTrainedConfig):
         similarity_scale, similarity_bias: calibration of the similarity: outside training, its probability is
             `sigmoid(scale * cosine + bias)`; `None` keeps what was learned.
         similarity_threshold: cosine from which a statement counts as right.
+        reasoning_threshold: logit of the reasoning head from which a statement counts as right.
         answer_scale, answer_bias: calibration of answers, applied to their logits outside training.
         extraction_version: version of the graphs that the model was trained on.
 
@@ -91,6 +94,8 @@ class ArchBertConfig(PreTrainedConfig):
     pooling: Literal["mean", "attention"] = "mean"
     num_pooling_queries: int = 8
     similarity_loss: Literal["mse", "sigmoid"] = "mse"
+    use_reasoning_head: bool = False
+    reasoning_loss_weight: float | int = 1.0
     mam_loss_weight: float | int = 5e-2
     mam_probability: float | int = 0.15
     mam_shared_pass: bool = True
@@ -106,6 +111,7 @@ class ArchBertConfig(PreTrainedConfig):
     similarity_scale: float | int | None = None
     similarity_bias: float | int | None = None
     similarity_threshold: float | int = 0.5
+    reasoning_threshold: float | int = 0.0
     answer_scale: float | int = 1.0
     answer_bias: float | int = 0.0
     extraction_version: int = 1
@@ -134,6 +140,8 @@ class ArchBertConfig(PreTrainedConfig):
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}; there are {', '.join(map(repr, PRESETS))}")
         fields = {**PRESETS[name], **overrides}
+        if fields.get("fusion") == "product":  # what only cross attention has
+            fields |= {name: overrides.get(name, False) for name in ("use_copy", "use_reasoning_head")}
         text_config = overrides.get("text_config", {})
         if isinstance(text_config, dict):
             fields["text_config"] = {**PRESETS[name]["text_config"], **text_config}
@@ -166,6 +174,8 @@ class ArchBertConfig(PreTrainedConfig):
                 f"num_buckets ({self.num_buckets}) must be at least 2 and num_ops ({self.num_ops}) more than "
                 f"{len(SPECIAL_OPS)}, the special entries"
             )
+        if self.use_reasoning_head and self.fusion != "cross_attention":
+            raise ValueError(f"use_reasoning_head (True) needs fusion 'cross_attention', which is {self.fusion!r}")
         if self.use_op_histogram and not self.use_graph_token:
             raise ValueError("use_op_histogram (True) needs use_graph_token, which is False")
 
@@ -184,7 +194,7 @@ class ArchBertConfig(PreTrainedConfig):
         for name in ("mam_probability", "mam_graph_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must lie between 0 and 1")
-        for name in ("mam_loss_weight", "answer_loss_weight"):
+        for name in ("mam_loss_weight", "answer_loss_weight", "reasoning_loss_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} ({getattr(self, name)}) must not be below 0")
 
@@ -218,6 +228,7 @@ _EXTENDED: dict[str, Any] = {
     "similarity_loss": "sigmoid",
     "fusion": "cross_attention",
     "use_copy": True,
+    "use_reasoning_head": True,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

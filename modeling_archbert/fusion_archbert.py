@@ -29,6 +29,8 @@ DILATED, SEPARABLE, PLAIN = (CONVOLUTION_KINDS.index(kind) for kind in ("dilated
 
 RELEVANCE_BOUND = 12.0
 """Relevances lie within plus and minus this, so that their exponentials neither overflow nor vanish."""
+REASONING_CHANNELS = 8
+"""Bilinear forms with which a statement looks for nodes."""
 RARE_ANSWER_LOGIT = -4.0
 """First logit of every answer of a multi-label head: nearly all are wrong for a given question."""
 
@@ -263,6 +265,18 @@ class ArchBertCrossAttentionHead(nn.Module):
         self.classifier = ArchBertAnswerMLP(config)
         self.copy: ArchBertCopy | None = ArchBertCopy(config) if config.use_copy and config.answer_links else None
 
+    def attend(
+        self, questions: torch.Tensor, rows: torch.Tensor, tokens: GraphTokens
+    ) -> tuple[PairLayout, torch.Tensor, torch.Tensor | None]:
+        """Pooled texts `(P, d)` about graphs `rows (P,)` -> their layout, their states `(B, Q, d)` after the layers,
+        and the attention `(B, heads, Q, M)` of the last one."""
+        layout = PairLayout.build(rows, len(tokens.weights))
+        states = layout.spread(questions)
+        attention = None
+        for layer in self.layers:
+            states, attention = layer(states, tokens)
+        return layout, states, attention
+
     def forward(
         self,
         questions: torch.Tensor,
@@ -283,11 +297,7 @@ class ArchBertCrossAttentionHead(nn.Module):
         Returns:
             Logits `(P, A)`, and from 0 to 1 how much each node speaks for the answers given, `(P, N)`.
         """
-        layout = PairLayout.build(rows, len(tokens.weights))
-        states = layout.spread(questions)  # (B, Q, d)
-        attention = None
-        for layer in self.layers:
-            states, attention = layer(states, tokens)
+        layout, states, attention = self.attend(questions, rows, tokens)
         logits = self.classifier(states).float()
         evidence = None
         if self.copy is not None:
@@ -300,6 +310,37 @@ class ArchBertCrossAttentionHead(nn.Module):
         elif output_evidence and attention is not None:
             evidence = attention.mean(dim=1)[..., : tokens.weights.shape[1]]
         return layout.collect(logits), None if evidence is None else layout.collect(evidence)
+
+
+class ArchBertReasoningHead(nn.Module):
+    """Is this statement right about this architecture? Beside the cosine, which reads one embedding of each.
+
+    The statement has attended over the graph (`ArchBertCrossAttentionHead.attend`). A few bilinear forms say how
+    relevant each node is for it; the log of the summed exponentials counts relevant nodes, their mean finds the most
+    relevant one. Both weigh a token by the nodes that it stands for.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        width, self.channels, self.size = config.hidden_size, REASONING_CHANNELS, config.relevance_size // 2
+        self.query = nn.Linear(width, self.channels * self.size)
+        self.key = nn.Linear(width, self.channels * self.size)
+        self.dense = nn.Linear(width + 2 * self.channels, width)
+        self.logit = nn.Linear(width, 1)
+
+    def forward(self, statements: torch.Tensor, tokens: GraphTokens) -> torch.Tensor:
+        """Statements `(B, Q, d)` and the tokens of their graphs -> logits `(B, Q)`."""
+        num_nodes = tokens.weights.shape[1]
+        query = self.query(statements).unflatten(-1, (self.channels, self.size)).transpose(1, 2)
+        key = self.key(tokens.states[:, :num_nodes]).unflatten(-1, (self.channels, self.size)).transpose(1, 2)
+        raw = (query @ key.transpose(2, 3)).float() * self.size**-0.5  # (B, channels, Q, N)
+        relevance = RELEVANCE_BOUND * torch.tanh(raw / RELEVANCE_BOUND)
+        weighted = relevance + tokens.bias[:, None, None, :num_nodes]
+        counted = weighted.logsumexp(dim=-1)
+        greatest = (weighted.softmax(dim=-1) * relevance).sum(dim=-1)
+        seen = torch.cat([counted, greatest], dim=1).transpose(1, 2) / RELEVANCE_BOUND  # (B, Q, 2 channels)
+        joined = torch.cat([statements, seen.to(statements.dtype)], dim=-1)
+        return self.logit(nn.functional.gelu(self.dense(joined))).squeeze(-1).float()
 
 
 def _links(config: Any) -> torch.Tensor:

@@ -13,12 +13,14 @@ from torch import nn
 from transformers import initialization as init
 
 from .configuration_archbert import MASK_OP_ID, SPECIAL_OPS
-from .fusion_archbert import ArchBertCrossAttentionHead, ArchBertProductHead, mean_pool
+from .fusion_archbert import ArchBertCrossAttentionHead, ArchBertProductHead, ArchBertReasoningHead, mean_pool
 from .graph_inputs_archbert import GraphInputs
 from .outputs_archbert import ArchitectureEncoding, TextEncoding
 
 IGNORED = -100
 """Label of what no loss looks at."""
+INITIAL_LOG_SCALE = 3.0
+"""Of the similarity: the cosines of an untrained encoder differ little, a small scale would hide their gradient."""
 
 
 class ArchBertSimilarityHead(nn.Module):
@@ -26,12 +28,12 @@ class ArchBertSimilarityHead(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(2.0))
+        self.log_scale = nn.Parameter(torch.tensor(INITIAL_LOG_SCALE))
         self.bias = nn.Parameter(torch.tensor(0.0))
 
     def initialize(self) -> None:
         """Set the initial scale and bias."""
-        init.constant_(self.log_scale, 2.0)
+        init.constant_(self.log_scale, INITIAL_LOG_SCALE)
         init.constant_(self.bias, 0.0)
 
     def forward(self, similarity: torch.Tensor) -> torch.Tensor:
@@ -75,6 +77,26 @@ class ArchBertAnswerHead(nn.Module):
             return self.product(text.embeds[texts], architecture.embeds[rows]).float(), None
         questions = mean_pool(text.states, text.mask)[texts]
         return self.cross_attention(questions, rows, architecture.tokens, graph, output_evidence)
+
+    def reason(
+        self,
+        head: ArchBertReasoningHead,
+        text: TextEncoding,
+        architecture: ArchitectureEncoding,
+        texts: torch.Tensor,
+        rows: torch.Tensor,
+    ) -> torch.Tensor:
+        """Logits `(P,)` of statements `texts (P,)` about `rows (P,)` of graphs, after the layers of the fusion."""
+        assert self.cross_attention is not None
+        statements = mean_pool(text.states, text.mask)[texts]
+        layout, states, _ = self.cross_attention.attend(statements, rows, architecture.tokens)
+        return layout.collect(head(states, architecture.tokens).unsqueeze(-1)).squeeze(-1)
+
+
+def weighted_mean(losses: torch.Tensor, known: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """Mean of the losses `(P,)` of known pairs, each counted by its weight; 0 where nothing is known."""
+    share = known.to(losses.dtype) if weights is None else known * weights.to(losses.dtype)
+    return (losses * share).sum() / share.sum().clamp(min=torch.finfo(losses.dtype).tiny)
 
 
 def cosine(text_embeds: torch.Tensor, architecture_embeds: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_archbert import ArchBertConfig
 from .fusion_archbert import SELF_INITIALIZING as FUSION_MODULES
-from .fusion_archbert import ArchBertAttentionPooling, mean_pool
+from .fusion_archbert import ArchBertAttentionPooling, ArchBertReasoningHead, mean_pool
 from .graph_encoder_archbert import MASK_BIAS, ArchBertGraphEncoder
 from .graph_encoder_archbert import SELF_INITIALIZING as GRAPH_MODULES
 from .graph_inputs_archbert import GraphInputs
@@ -32,6 +32,7 @@ from .heads_archbert import (
     calibrate,
     cosine,
     mask_nodes,
+    weighted_mean,
 )
 from .outputs_archbert import (
     ArchBertAnswerOutput,
@@ -87,7 +88,7 @@ class ArchBertModel(ArchBertPreTrainedModel):
     Either side may be absent; `similarity` needs both. See `GraphInputs` for the tensors of an architecture.
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"^similarity_head\.", r"^mam_head\.", r"^answer_head\."]
+    _keys_to_ignore_on_load_unexpected = [r"^(similarity|mam|answer|reasoning)_head\."]
 
     def __init__(self, config: ArchBertConfig) -> None:
         super().__init__(config)
@@ -231,6 +232,7 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         self.similarity_head = ArchBertSimilarityHead()
         self.mam_head = ArchBertMAMHead(config)
         self.answer_head = ArchBertAnswerHead(config)
+        self.reasoning_head = ArchBertReasoningHead(config) if config.use_reasoning_head else None
         self.post_init()
 
     @can_return_tuple
@@ -240,6 +242,7 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         node_ids: torch.Tensor | None = None,
         similarity_labels: torch.Tensor | None = None,
+        similarity_weights: torch.Tensor | None = None,
         mam_labels: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         architecture_index: torch.Tensor | None = None,
@@ -251,6 +254,7 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         Args:
             input_ids, attention_mask, node_ids, architecture_index, text_index: as in `ArchBertModel`.
             similarity_labels: `(P,)` float from 0 to 1, NaN for pairs that are left out.
+            similarity_weights: `(P,)` float, how much each pair counts; equal by default.
             mam_labels: `(B, N)` op ids of the nodes that the caller has masked, -100 elsewhere. Without them, nodes
                 are masked here, in training.
             labels: `(P, num_labels)` float, the answers to the pairs that are questions, -100 for the other pairs.
@@ -269,7 +273,9 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
             architecture_embeds=architecture.embeds,
             similarity=cosine(text.embeds[texts], architecture.embeds[rows]),
         )
-        self._add_similarity(output, similarity_labels)
+        self._add_similarity(output, similarity_labels, similarity_weights)
+        if self.reasoning_head is not None and (similarity_labels is not None or not self.training):
+            self._add_reasoning(output, similarity_labels, similarity_weights, text, architecture, texts, rows)
         if labels is not None:
             self._add_answers(output, labels, text, architecture, seen, texts, rows)
         if mam_labels is not None:
@@ -294,24 +300,42 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
             return None, None
         return mask_nodes(graph, self.config)
 
-    def _add_similarity(self, output: ArchBertForPreTrainingOutput, labels: torch.Tensor | None) -> None:
+    def _add_similarity(
+        self, output: ArchBertForPreTrainingOutput, labels: torch.Tensor | None, weights: torch.Tensor | None
+    ) -> None:
         assert output.similarity is not None
         learned = self.similarity_head(output.similarity)
         output.similarity_logits = learned if self.training else self._calibrated(output.similarity, learned)
         if labels is None:
             return
-        if labels.shape != output.similarity.shape:
-            raise ValueError(
-                f"similarity_labels has shape {tuple(labels.shape)}, there are {len(output.similarity)} pairs"
-            )
-        labels = labels.float()
-        known = ~labels.isnan()
-        targets = labels.nan_to_num(0.0)
+        for name, given in (("similarity_labels", labels), ("similarity_weights", weights)):
+            if given is not None and given.shape != output.similarity.shape:
+                raise ValueError(f"{name} has shape {tuple(given.shape)}, there are {len(output.similarity)} pairs")
+        targets = labels.float().nan_to_num(0.0)
         if self.config.similarity_loss == "mse":
             losses = (output.similarity - targets) ** 2
         else:
             losses = nn.functional.binary_cross_entropy_with_logits(learned, targets, reduction="none")
-        output.similarity_loss = (losses * known).sum() / known.sum().clamp(min=1)
+        output.similarity_loss = weighted_mean(losses, ~labels.isnan(), weights)
+
+    def _add_reasoning(
+        self,
+        output: ArchBertForPreTrainingOutput,
+        labels: torch.Tensor | None,
+        weights: torch.Tensor | None,
+        text: TextEncoding,
+        architecture: ArchitectureEncoding,
+        texts: torch.Tensor,
+        rows: torch.Tensor,
+    ) -> None:
+        assert self.reasoning_head is not None
+        known = torch.ones_like(rows, dtype=torch.bool) if labels is None else ~labels.isnan()
+        logits = self.answer_head.reason(self.reasoning_head, text, architecture, texts[known], rows[known])
+        output.reasoning_logits = logits.new_full((len(rows),), torch.nan).index_put((known,), logits)
+        if labels is not None:
+            losses = nn.functional.binary_cross_entropy_with_logits(logits, labels[known].float(), reduction="none")
+            kept = None if weights is None else weights[known]
+            output.reasoning_loss = weighted_mean(losses, torch.ones_like(losses, dtype=torch.bool), kept)
 
     def _calibrated(self, similarity: torch.Tensor, learned: torch.Tensor) -> torch.Tensor:
         scale, bias = self.config.similarity_scale, self.config.similarity_bias
@@ -348,6 +372,7 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
     def _add_loss(self, output: ArchBertForPreTrainingOutput) -> None:
         parts = (
             (1.0, output.similarity_loss),
+            (self.config.reasoning_loss_weight, output.reasoning_loss),
             (self.config.mam_loss_weight, output.mam_loss),
             (self.config.answer_loss_weight, output.answer_loss),
         )
@@ -363,7 +388,7 @@ class ArchBertForSequenceClassification(ArchBertPreTrainedModel):
     are fine-tuned for something else.
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"^similarity_head\.", r"^mam_head\."]
+    _keys_to_ignore_on_load_unexpected = [r"^similarity_head\.", r"^mam_head\.", r"^reasoning_head\."]
 
     def __init__(self, config: ArchBertConfig) -> None:
         super().__init__(config)

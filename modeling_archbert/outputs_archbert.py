@@ -61,9 +61,10 @@ class ArchBertForPreTrainingOutput(ModelOutput):
 
     Attributes:
         loss: the weighted sum of the parts that have labels (eq. 5).
-        similarity_loss, mam_loss, answer_loss: the parts, before weighting.
+        similarity_loss, reasoning_loss, mam_loss, answer_loss: the parts, before weighting.
         similarity: `(P,)` cosine of each pair.
         similarity_logits: `(P,)`; its sigmoid is the probability that the text is right about the architecture.
+        reasoning_logits: `(P,)`, the same by cross attention (`use_reasoning_head`); NaN for pairs that are left out.
         mam_logits: `(B, N, num_ops)`, where nodes were masked.
         mam_labels: `(B, N)` op ids at masked nodes, -100 elsewhere.
         logits: `(P, num_labels)` of answers, where `labels` were given.
@@ -72,10 +73,12 @@ class ArchBertForPreTrainingOutput(ModelOutput):
 
     loss: torch.Tensor | None = None
     similarity_loss: torch.Tensor | None = None
+    reasoning_loss: torch.Tensor | None = None
     mam_loss: torch.Tensor | None = None
     answer_loss: torch.Tensor | None = None
     similarity: torch.Tensor | None = None
     similarity_logits: torch.Tensor | None = None
+    reasoning_logits: torch.Tensor | None = None
     mam_logits: torch.Tensor | None = None
     mam_labels: torch.Tensor | None = None
     logits: torch.Tensor | None = None

@@ -148,8 +148,8 @@ FUNCTION_ALIASES: dict[str, str] = {
     "var_mean": "var", "std_mean": "std", "special_expm1": "expm1", "special_erf": "erf", "swapaxes": "transpose",
     "_grouped_mm": "grouped_mm", "inner": "dot", "msort": "sort", "arctan2": "atan2", "expit": "Sigmoid",
     "special_expit": "Sigmoid", "special_softmax": "Softmax", "special_log_softmax": "LogSoftmax",
-    "_scaled_dot_product_attention": "scaled_dot_product_attention", "index_reduce": "index_add", "rdiv": "div", "clamp_min": "clamp",
-    "clamp_max": "clamp",
+    "_scaled_dot_product_attention": "scaled_dot_product_attention", "index_reduce": "index_add",
+    "rdiv": "div", "clamp_min": "clamp", "clamp_max": "clamp",
 }  # fmt: skip
 """Other spellings of one function -> its canonical name."""
 

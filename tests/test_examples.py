@@ -340,7 +340,7 @@ def test_runs_of_several_seeds_are_joined():
     import summarize
 
     runs = [
-        {"title": "AQA", "seed": seed, "command": "run", "training_seconds": 60.0 + seed, "data": "same", "commit": seed,
+        {"title": "AQA", "seed": seed, "command": "run", "training_seconds": 60.0 + seed, "data": "a", "commit": seed,
          "rows": [{"method": "ours", "exact match": 90.0 + 2 * seed}, {"method": "prior", "exact match": 50.0}]}
         for seed in (0, 1, 2)
     ]  # fmt: skip
@@ -349,5 +349,5 @@ def test_runs_of_several_seeds_are_joined():
         {"method": "ours", "exact match": "92.0 ± 2.0", "runs": 3},
         {"method": "prior", "exact match": 50.0, "runs": 3},
     ]
-    assert table["seeds"] == [0, 1, 2] and table["data"] == "same" and "commit" not in table
+    assert table["seeds"] == [0, 1, 2] and table["data"] == "a" and "commit" not in table
     assert table["notes"] == "Training took 60 to 62 seconds a run."
