@@ -238,12 +238,15 @@ class Blocks:
         return drawn
 
     def _statements_of_like_length(self, rng: np.random.Generator, chosen: list[int]) -> list[dict[str, Any]]:
-        """Descriptions of these graphs in random order, from a random stretch of them sorted by length."""
+        """Descriptions of these graphs in random order, from a random stretch of them sorted by length.
+
+        Short ones are drawn more often: they claim one thing, and a step can hold many of them.
+        """
         rows = [row for index in chosen for row in self.split.descriptions[index]]
         drawn = [rows[i] for i in rng.permutation(len(rows))[: 12 * self.descriptions].tolist()]
         drawn.sort(key=lambda row: len(row["text"]))
         width = min(len(drawn), 3 * self.descriptions)
-        start = int(rng.integers(len(drawn) - width + 1))
+        start = int(rng.random() ** 2 * (len(drawn) - width + 1))
         return [drawn[start + i] for i in rng.permutation(width).tolist()]
 
     def _labels(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from blocks import ANSWER_IDS, Split
+from dataset_scripts.autonet.questions_autonet import all_intents, all_questions
 from modeling_archbert import ArchBertForPreTraining, ArchBertForSequenceClassification
 from processing_archbert import ANSWERS
 
@@ -119,11 +121,17 @@ class QuestionPrior:
         ]
 
 
+@lru_cache(1)
+def _training_wordings() -> frozenset[str]:
+    return frozenset(text for intent in all_intents() for text in all_questions(*intent, split="train"))
+
+
 def evaluate_answers(logits: np.ndarray, rows: Rows, prior: QuestionPrior, accelerator: Accelerator) -> dict[str, Any]:
     """Figures of `metrics/aqa_match`, beside the question-only prior (which knows type and subject).
 
     Returns:
-        What the metric gives; under `type_prior` the figures of the weaker prior that knows the type only.
+        What the metric gives; under `type_prior` the figures of the weaker prior that knows the type only; under
+        `by_wording` those of questions in wordings that training has, and in wordings that it has not.
     """
     metric = load_metric("aqa_match", accelerator)
     references = [list(row["answers"]) for row in rows]
@@ -135,6 +143,15 @@ def evaluate_answers(logits: np.ndarray, rows: Rows, prior: QuestionPrior, accel
     weaker = metric.compute(predictions=prior.predict(rows, subjects=False), **common)
     names = ("exact_match", "samples_f1", "macro_exact_match", "balanced_exact_match")
     result["type_prior"] = {name: weaker[name] for name in names}
+    given = given_answers(logits)
+    known = [row["question"] in _training_wordings() for row in rows]
+    result["by_wording"] = {}
+    for wording, side in (("training", True), ("held out", False)):
+        chosen = [i for i, value in enumerate(known) if value is side]
+        if chosen:
+            picked = {name: [column[i] for i in chosen] for name, column in (common | {"predictions": given}).items()}
+            figures = metric.compute(**picked)
+            result["by_wording"][wording] = {name: figures[name] for name in ("count", *names)}
     result["outside_answer_list"] = sum(any(a not in ANSWER_IDS for a in truth) for truth in references)
     return result
 

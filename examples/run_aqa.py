@@ -163,7 +163,10 @@ def table(title: str, result: dict[str, Any], config: Any) -> dict[str, Any]:
         "exact match, balanced over answers": "balanced_exact_match",
     }
     method = config.fusion.replace("_", " ") + (" with copying" if config.use_copy else "")
-    rows = [("ArchBERT, " + method, result, ""), ("question-only prior (type and subject)", result, "prior_")]
+    rows = [("ArchBERT, " + method, result, "")]
+    for wording, figures in result["by_wording"].items():
+        rows.append((f"ArchBERT, {method}: {wording} wordings", figures, ""))
+    rows.append(("question-only prior (type and subject)", result, "prior_"))
     rows.append(("question-only prior (type)", result["type_prior"], ""))
     return {
         "title": title,

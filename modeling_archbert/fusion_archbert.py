@@ -29,8 +29,8 @@ DILATED, SEPARABLE, PLAIN = (CONVOLUTION_KINDS.index(kind) for kind in ("dilated
 
 RELEVANCE_BOUND = 12.0
 """Relevances lie within plus and minus this, so that their exponentials neither overflow nor vanish."""
-REASONING_CHANNELS = 8
-"""Bilinear forms with which a statement looks for nodes."""
+REASONING_CHANNELS, LOOKUPS, LOOKUP_SIZE = 4, 2, 48
+"""Bilinear forms with which a statement looks for nodes, and for ops; and the rank of the latter."""
 RARE_ANSWER_LOGIT = -4.0
 """First logit of every answer of a multi-label head: nearly all are wrong for a given question."""
 
@@ -317,7 +317,8 @@ class ArchBertReasoningHead(nn.Module):
 
     The statement has attended over the graph (`ArchBertCrossAttentionHead.attend`). A few bilinear forms say how
     relevant each node is for it; the log of the summed exponentials counts relevant nodes, their mean finds the most
-    relevant one. Both weigh a token by the nodes that it stands for.
+    relevant one. Others look up ops by their histogram: a weight per op, chosen by the words of the statement, times
+    whether the graph has the op, and times the log of how often. All weigh a token by the nodes that it stands for.
     """
 
     def __init__(self, config: Any) -> None:
@@ -325,11 +326,16 @@ class ArchBertReasoningHead(nn.Module):
         width, self.channels, self.size = config.hidden_size, REASONING_CHANNELS, config.relevance_size // 2
         self.query = nn.Linear(width, self.channels * self.size)
         self.key = nn.Linear(width, self.channels * self.size)
-        self.dense = nn.Linear(width + 2 * self.channels, width)
+        self.num_ops = config.num_ops
+        self.lookup = nn.Linear(width, LOOKUP_SIZE)
+        self.ops = nn.Linear(LOOKUP_SIZE, 2 * LOOKUPS * config.num_ops, bias=False)
+        self.dense = nn.Linear(width + 2 * self.channels + 2 * LOOKUPS, width)
         self.logit = nn.Linear(width, 1)
 
-    def forward(self, statements: torch.Tensor, tokens: GraphTokens) -> torch.Tensor:
-        """Statements `(B, Q, d)` and the tokens of their graphs -> logits `(B, Q)`."""
+    def forward(
+        self, words: torch.Tensor, statements: torch.Tensor, tokens: GraphTokens, graph: GraphInputs
+    ) -> torch.Tensor:
+        """Logits `(B, Q)` of statements, `(B, Q, d)` before (`words`) and after attending over their graphs."""
         num_nodes = tokens.weights.shape[1]
         query = self.query(statements).unflatten(-1, (self.channels, self.size)).transpose(1, 2)
         key = self.key(tokens.states[:, :num_nodes]).unflatten(-1, (self.channels, self.size)).transpose(1, 2)
@@ -339,8 +345,13 @@ class ArchBertReasoningHead(nn.Module):
         counted = weighted.logsumexp(dim=-1)
         greatest = (weighted.softmax(dim=-1) * relevance).sum(dim=-1)
         seen = torch.cat([counted, greatest], dim=1).transpose(1, 2) / RELEVANCE_BOUND  # (B, Q, 2 channels)
-        joined = torch.cat([statements, seen.to(statements.dtype)], dim=-1)
-        return self.logit(nn.functional.gelu(self.dense(joined))).squeeze(-1).float()
+        counts = torch.zeros(len(words), self.num_ops, device=words.device)
+        counts = counts.scatter_add(1, graph.node_ids, tokens.weights.float())
+        histogram = torch.cat([(counts > 0).float(), counts.log1p()], dim=1)  # (B, 2 ops)
+        weights = self.ops(self.lookup(words)).unflatten(-1, (LOOKUPS, -1)).float()  # (B, Q, lookups, 2 ops)
+        found = (weights * histogram[:, None, None]).unflatten(-1, (2, -1)).sum(dim=-1).flatten(2)
+        joined = torch.cat([statements, seen.to(statements.dtype), found.to(statements.dtype)], dim=-1)
+        return self.logit(nn.functional.gelu(self.dense(joined))).squeeze(-1).float() + found[..., 0]
 
 
 def _links(config: Any) -> torch.Tensor:

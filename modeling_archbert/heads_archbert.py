@@ -83,6 +83,7 @@ class ArchBertAnswerHead(nn.Module):
         head: ArchBertReasoningHead,
         text: TextEncoding,
         architecture: ArchitectureEncoding,
+        graph: GraphInputs,
         texts: torch.Tensor,
         rows: torch.Tensor,
     ) -> torch.Tensor:
@@ -90,7 +91,8 @@ class ArchBertAnswerHead(nn.Module):
         assert self.cross_attention is not None
         statements = mean_pool(text.states, text.mask)[texts]
         layout, states, _ = self.cross_attention.attend(statements, rows, architecture.tokens)
-        return layout.collect(head(states, architecture.tokens).unsqueeze(-1)).squeeze(-1)
+        logits = head(layout.spread(statements), states, architecture.tokens, graph)
+        return layout.collect(logits.unsqueeze(-1)).squeeze(-1)
 
 
 def weighted_mean(losses: torch.Tensor, known: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:

@@ -275,7 +275,8 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         )
         self._add_similarity(output, similarity_labels, similarity_weights)
         if self.reasoning_head is not None and (similarity_labels is not None or not self.training):
-            self._add_reasoning(output, similarity_labels, similarity_weights, text, architecture, texts, rows)
+            labelled = (similarity_labels, similarity_weights)
+            self._add_reasoning(output, *labelled, text, architecture, seen, texts, rows)
         if labels is not None:
             self._add_answers(output, labels, text, architecture, seen, texts, rows)
         if mam_labels is not None:
@@ -325,12 +326,13 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         weights: torch.Tensor | None,
         text: TextEncoding,
         architecture: ArchitectureEncoding,
+        graph: GraphInputs,
         texts: torch.Tensor,
         rows: torch.Tensor,
     ) -> None:
         assert self.reasoning_head is not None
         known = torch.ones_like(rows, dtype=torch.bool) if labels is None else ~labels.isnan()
-        logits = self.answer_head.reason(self.reasoning_head, text, architecture, texts[known], rows[known])
+        logits = self.answer_head.reason(self.reasoning_head, text, architecture, graph, texts[known], rows[known])
         output.reasoning_logits = logits.new_full((len(rows),), torch.nan).index_put((known,), logits)
         if labels is not None:
             losses = nn.functional.binary_cross_entropy_with_logits(logits, labels[known].float(), reduction="none")
