@@ -182,11 +182,29 @@ def main() -> None:
     write_results(arguments, rows, summary)
 
 
+def table_rows(rows: list[dict[str, Any]], summary: dict[str, float]) -> list[dict[str, Any]]:
+    """The table of the README: ratios, no seconds, which would be those of one machine."""
+    table = [
+        {
+            "model": row["model"],
+            "nodes": row["warm"].get("trace_nodes"),
+            "nodes of torch.export": row["warm"].get("export_nodes"),
+            "export / trace, warm": row["warm_ratio"],
+            "export / trace, cold": row["cold_ratio"],
+        }
+        for row in rows
+    ]
+    means = {f"export / trace, {kind}": summary[f"geometric_mean_{kind}_ratio"] for kind in ("warm", "cold")}
+    return [*table, {"model": "geometric mean", "nodes": None, "nodes of torch.export": None, **means}]
+
+
 def write_results(arguments: argparse.Namespace, rows: list[dict[str, Any]], summary: dict[str, float]) -> None:
     """Writes what was measured, with what it was measured on."""
     import transformers
 
     result = {
+        "title": "Tracing: time of torch.export as a multiple of ours",
+        "rows": table_rows(rows, summary),
         "command": "python benchmarks/tracing.py",
         "seconds": (
             "processor time, one thread; warm: best of repeats in one process, interleaved; "
