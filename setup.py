@@ -6,19 +6,21 @@ from setuptools import setup
 
 PACKAGES = ["processing_archbert", "modeling_archbert", "archbert"]
 
+# Lower bounds of the Hugging Face and PyTorch libraries are the versions that the tests ran with; datasets was run with
+# 3.6 and 5.2.
 REQUIREMENTS = [
-    "torch>=2.6",
-    "torch-geometric>=2.6",
-    "transformers>=5.0",
-    "tokenizers>=0.22",
-    "huggingface_hub>=1.0",
+    "torch>=2.13",
+    "torch-geometric>=2.8",
+    "transformers>=5.23,<6",
+    "tokenizers>=0.23",
+    "huggingface_hub>=2.4",
     "safetensors>=0.5",
     "numpy>=1.26",
     "networkx>=3.2",
 ]
 
 DATA = ["datasets>=3.6", "pyarrow>=18", "tqdm>=4.66"]
-TRAIN = ["accelerate>=1.6", "evaluate>=0.4.3"]
+TRAIN = ["accelerate>=1.15", "evaluate>=0.4.6"]
 TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "psutil>=6"]
 LINT = ["ruff>=0.9", "mypy>=1.14"]
 
@@ -44,8 +46,6 @@ setup(
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3.11",
-        "Programming Language :: Python :: 3.12",
-        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],
