@@ -38,11 +38,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
 from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from blocks import Blocks, find_data, load_split
+from blocks import Blocks, Split, find_data, load_split
 from evaluation import (
     answer_logits,
     best_threshold,
@@ -133,22 +134,7 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     ###############
     # Evaluation
     ###############
-    rows = validation.description_rows()
-    scores = similarities(model, processor, validation.encodings, rows, accelerator)
-    results = {
-        "ArchBERT, cosine": evaluate_statements(scores, rows, model.config.similarity_threshold, accelerator),
-    }
-    if model.config.use_reasoning_head:
-        logits = reasoning_scores(model, processor, validation.encodings, rows, accelerator)
-        results["ArchBERT, cross attention"] = evaluate_statements(
-            logits, rows, model.config.reasoning_threshold, accelerator
-        )
-    results |= {
-        "text only (bag of words)": evaluate_statements(
-            text_only_scores(fitted.description_rows(), rows), rows, 0.5, accelerator
-        ),
-        "always yes": evaluate_statements(np.ones(len(rows)), rows, 0.5, accelerator),
-    }
+    results = evaluate_everything(model, processor, fitted, validation, accelerator)
     tables = [
         table(kind, results) | {
             "training_data": f"AutoNet, {len(fitted)} architectures; {len(kept)} more for the threshold.",
@@ -165,6 +151,24 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     if accelerator.is_main_process:
         report(tables, arguments)
     return tables
+
+
+def evaluate_everything(
+    model: Any, processor: Any, train: Split, validation: Split, accelerator: Accelerator
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Figures of every method on the statements of the validation split: the model's, and the floors."""
+    rows, config = validation.description_rows(), model.config
+    scores = similarities(model, processor, validation.encodings, rows, accelerator)
+    results = {"ArchBERT, cosine": evaluate_statements(scores, rows, config.similarity_threshold, accelerator)}
+    if config.use_reasoning_head:
+        logits = reasoning_scores(model, processor, validation.encodings, rows, accelerator)
+        results["ArchBERT, cross attention"] = evaluate_statements(
+            logits, rows, config.reasoning_threshold, accelerator
+        )
+    words = text_only_scores(train.description_rows(), rows)
+    results["text only (bag of words)"] = evaluate_statements(words, rows, 0.5, accelerator)
+    results["always yes"] = evaluate_statements(np.ones(len(rows)), rows, 0.5, accelerator)
+    return results
 
 
 def calibrate(model: Any, scores: np.ndarray, rows: Sequence[dict[str, Any]]) -> None:

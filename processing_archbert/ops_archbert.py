@@ -61,8 +61,15 @@ _CATEGORIES: dict[str, str] = {
     "output": OUTPUT_OP,
     "convolution": f"{_dims('Conv')} {_dims('ConvTranspose')}",
     "pooling": " ".join(
-        [_dims("MaxPool"), _dims("AvgPool"), _dims("AdaptiveAvgPool"), _dims("AdaptiveMaxPool"), _dims("LPPool"),
-         _dims("FractionalMaxPool", "23"), _dims("MaxUnpool")]
+        [
+            _dims("MaxPool"),
+            _dims("AvgPool"),
+            _dims("AdaptiveAvgPool"),
+            _dims("AdaptiveMaxPool"),
+            _dims("LPPool"),
+            _dims("FractionalMaxPool", "23"),
+            _dims("MaxUnpool"),
+        ]
     ),
     "normalization": f"{_dims('BatchNorm')} {_dims('InstanceNorm')} LayerNorm GroupNorm RMSNorm LocalResponseNorm",
     "activation": "ReLU ReLU6 GELU SiLU Sigmoid Tanh ELU CELU SELU LeakyReLU PReLU RReLU Mish Hardswish Hardsigmoid "
@@ -173,14 +180,20 @@ CONTRACTED_FUNCTIONS: frozenset[str] = frozenset(
 _COMPOSITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), op)
     for pattern, op in (
-        (r"RMSNorm(Gated|2d|3d)?$|RmsNorm$|T5LayerNorm$|RMSLayerNorm$|L2Norm$|RMSNormNoWeight$|RMSNormalization$",
-         "RMSNorm"),
+        (
+            r"RMSNorm(Gated|2d|3d)?$|RmsNorm$|T5LayerNorm$|RMSLayerNorm$|L2Norm$|RMSNormNoWeight$|RMSNormalization$",
+            "RMSNorm",
+        ),
         (r"LayerNorm(2d|ND|Channels?First)?$|LayerNormalization$", "LayerNorm"),
-        (r"Rotary(Position(al)?)?Embeddings?(ND|2d|2D|3d)?$|RotaryEmbedding\w*$|RoPE\w*$|RopePosition\w*$",
-         "RotaryEmbedding"),
+        (
+            r"Rotary(Position(al)?)?Embeddings?(ND|2d|2D|3d)?$|RotaryEmbedding\w*$|RoPE\w*$|RopePosition\w*$",
+            "RotaryEmbedding",
+        ),
         (r"FrozenBatchNorm(2d)?$|FrozenBatchNormalization$", "BatchNorm2d"),
-        (r"(New|Fast|Quick|Accurate|Clipped|Pytorch)?GELU(Activation|Tanh)?$|PytorchGELUTanh$|GELUTanh$|Gelu$",
-         "GELU"),
+        (
+            r"(New|Fast|Quick|Accurate|Clipped|Pytorch)?GELU(Activation|Tanh)?$|PytorchGELUTanh$|GELUTanh$|Gelu$",
+            "GELU",
+        ),
         (r"SiLUActivation$|Swish$|SwishActivation$", "SiLU"),
         (r"MishActivation$", "Mish"),
         (r"ReLUSquared(Activation)?$|SquaredReLU$|ReluSquared$", "ReLUSquared"),
