@@ -6,8 +6,8 @@ from setuptools import setup
 
 PACKAGES = ["processing_archbert", "modeling_archbert", "archbert"]
 
-# Lower bounds of the Hugging Face and PyTorch libraries are the versions that the tests ran with; datasets ran with 3.6
-# and with 5.2.
+# Lower bounds of the Hugging Face and PyTorch libraries are the versions that the tests ran with; datasets ran with
+# 3.6 and with 5.2.
 REQUIREMENTS = [
     "torch>=2.13",
     "torch-geometric>=2.8",
