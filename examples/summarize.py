@@ -5,6 +5,7 @@ Joins the results of runs that differ in their seed into tables of mean and stan
         runs/aqa-0 runs/aqa-1 runs/aqa-2 runs/aqa-product-0 runs/aqa-product-1 runs/aqa-product-2
 
 Tables of the same title become one, with a row for each method. A value without a spread was the same in every run.
+Runs that only evaluated say nothing of training; --trained names the results of those that trained their checkpoints.
 """
 
 from __future__ import annotations
@@ -32,8 +33,15 @@ def read_tables(folders: Iterable[str | Path]) -> list[dict[str, Any]]:
     return tables
 
 
-def summarize(tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One table per title: for each method the mean and the sample standard deviation over the runs that have it."""
+def summarize(
+    tables: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """One table per title: for each method the mean and the sample standard deviation over the runs that have it.
+
+    Args:
+        tables: tables of results.
+        trained: tables of the runs that trained, where those of `tables` only evaluated.
+    """
     summaries = []
     for title in dict.fromkeys(table["title"] for table in tables):
         of_title = [table for table in tables if table["title"] == title]
@@ -48,9 +56,13 @@ def summarize(tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 summary[name] = values[0]
         summary["seeds"] = sorted({table["seed"] for table in of_title})
         summary["command"] = sorted({table["command"] for table in of_title if table.get("command")})[0]
-        seconds = [table["training_seconds"] for table in of_title if table.get("training_seconds")]
-        if seconds:
-            summary["notes"] = f"Training took {min(seconds):.0f} to {max(seconds):.0f} seconds a run."
+        runs = [table for table in (of_title if trained is None else trained) if table.get("training_seconds")]
+        if runs:
+            seconds, steps = [table["training_seconds"] for table in runs], [table.get("steps", 0) for table in runs]
+            summary["notes"] = (
+                f"Training took {min(seconds):.0f} to {max(seconds):.0f} seconds a run ({min(steps)} to {max(steps)} "
+                "steps: a budget of time on a machine that other work shared)."
+            )
         summaries.append(summary)
     return summaries
 
@@ -75,9 +87,10 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="output folders of runs, or their results.json")
+    parser.add_argument("--trained", nargs="*", help="results of the runs that trained, where the others evaluated")
     parser.add_argument("--out", required=True, help="JSON file to write")
     arguments = parser.parse_args()
-    tables = summarize(read_tables(arguments.runs))
+    tables = summarize(read_tables(arguments.runs), read_tables(arguments.trained) if arguments.trained else None)
     Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
     Path(arguments.out).write_text(json.dumps(tables, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{arguments.out}: {len(tables)} tables of {len(arguments.runs)} runs")
