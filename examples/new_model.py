@@ -97,6 +97,8 @@ def load_model(
     """A saved model and its processor; `overrides` may change the config (a new fusion starts untrained)."""
     import archbert  # noqa: F401  the classes of the package, not the copies in the folder, are loaded
 
+    if overrides.get("fusion") == "product":  # what only cross attention has
+        overrides = {"use_copy": False, "use_reasoning_head": False, **overrides}
     config = ArchBertConfig.from_pretrained(folder, **overrides)
     if config.use_copy and config.answer_links is None:
         config.answer_links = linked_answers(config.ops or [*SPECIAL_OPS, *OPS])
