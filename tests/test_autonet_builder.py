@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import datasets
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,8 +20,6 @@ from dataset_scripts.autonet.script_autonet import write_script
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph
 from processing_archbert.graph_facts_archbert import GraphFacts
 from processing_archbert.tracing_archbert import ArchitectureTraceError
-
-datasets = pytest.importorskip("datasets")
 
 FOLDER = Path(generate_autonet.__file__).parent
 SIZES = {"train": 10, "validation": 5}

@@ -6,12 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import transformers
 
 from dataset_scripts.autonet import build_tokenizer
 from dataset_scripts.autonet.generate_autonet import generate
 from processing_archbert.questions_archbert import ANSWERS
-
-transformers = pytest.importorskip("transformers")
 
 
 @pytest.fixture(scope="module")
