@@ -108,6 +108,13 @@ def load_model(
     return model, ArchBertProcessor.from_pretrained(folder)
 
 
+def model_of(arguments: Any, texts: Iterable[str], overrides: dict[str, Any]) -> tuple[ArchBertForPreTraining, Any]:
+    """The model that the arguments of a training script ask for, and its processor: a saved one, or a new one."""
+    if arguments.init_from:
+        return load_model(arguments.init_from, overrides, arguments.attn_implementation)
+    return new_model(arguments.preset, texts, overrides, arguments.text_encoder, arguments.attn_implementation)
+
+
 def overrides_of(text: str, **named: Any) -> dict[str, Any]:
     """Fields of the config: a JSON object, and named ones that are not None.
 

@@ -44,7 +44,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works wi
 
 from blocks import Blocks, Split, find_data, load_split
 from evaluation import QuestionPrior, answer_logits, calibrate_answers, evaluate_answers, held_out
-from new_model import load_model, new_model, overrides_of
+from new_model import model_of, overrides_of
 from training_loop import (
     Trainer,
     TrainingArguments,
@@ -92,12 +92,7 @@ def main(arguments: AqaArguments) -> list[dict[str, Any]]:
     ###############
     named = {name: getattr(arguments, name) for name in ("fusion", "use_copy", "mam_loss_weight")}
     overrides = overrides_of(arguments.overrides, **named)
-    if arguments.init_from:
-        model, processor = load_model(arguments.init_from, overrides, arguments.attn_implementation)
-    else:
-        model, processor = new_model(
-            arguments.preset, train.texts(), overrides, arguments.text_encoder, arguments.attn_implementation
-        )
+    model, processor = model_of(arguments, train.texts(), overrides)
     fold = arguments.preset != "paper" if arguments.fold is None else arguments.fold
     train.encode(processor, fold)
     fitted, kept = train.part(0, len(train) - held_out(train)), train.part(len(train) - held_out(train))

@@ -55,7 +55,7 @@ from evaluation import (
     similarities,
     text_only_scores,
 )
-from new_model import load_model, new_model, overrides_of
+from new_model import model_of, overrides_of
 from training_loop import (
     Trainer,
     TrainingArguments,
@@ -94,12 +94,7 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     # Model
     ###############
     overrides = overrides_of(arguments.overrides, mam_loss_weight=arguments.mam_loss_weight)
-    if arguments.init_from:
-        model, processor = load_model(arguments.init_from, overrides, arguments.attn_implementation)
-    else:
-        model, processor = new_model(
-            arguments.preset, train.texts(), overrides, arguments.text_encoder, arguments.attn_implementation
-        )
+    model, processor = model_of(arguments, train.texts(), overrides)
     fold = arguments.preset != "paper" if arguments.fold is None else arguments.fold
     train.encode(processor, fold)
     validation.encode(processor, fold)
@@ -139,6 +134,7 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
         table(kind, results) | {
             "training_data": f"AutoNet, {len(fitted)} architectures; {len(kept)} more for the threshold.",
             "threshold": model.config.similarity_threshold,
+            "reasoning_threshold": model.config.reasoning_threshold,
             "threshold_from": "matched statements of architectures of the train split that were not trained on",
             "steps": trainer.state.step,
             "training_seconds": round(trainer.state.seconds, 1),
