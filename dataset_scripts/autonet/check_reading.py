@@ -295,17 +295,18 @@ def _read_verb_phrase(phrase: str) -> list[Statement]:
 
 _THE_NETWORK = re.compile(r"\b(?:this|the(?: given)?) (?:neural )?(?:network model|network|architecture|model)\b")
 _FUNCTION_WORDS = re.compile(
-    r"\b(?:do in|perform|for in|purpose|job|function of|computes|why is there|role|used for|happens|effect)\b"
+    r"\b(?:do in|does in|need|perform|for in|purpose|job|task|act|function of|computes|computed|explain|why|role|"
+    r"use of|used for|happens|effect)\b|\bfor\?$"
 )
 _AFTER_CONVOLUTION = re.compile(
-    r"\b(after|follow|follows|behind|succeeds|output of convolutions|convolution outputs|convolved)\b"
+    r"\b(after|follow|follows|followed|behind|succeeds|output of convolutions|convolution outputs|convolved)\b"
 )
 _TOPICS: tuple[tuple[str, str], ...] = (
     ("pooling", r"\bpool(ing)?\b"),
     ("normalization", r"\bnorm(aliz\w+)?\b"),
     ("activation", r"\bactivations?\b|\bnonlinear\w*"),
-    ("convolution", r"\bconvol(ved|utions?|utional)\b"),
-    ("layer", r"\blayers?\b|\bmodules\b|\bcomposed of\b"),
+    ("convolution", r"\bconvol(ved|ving|utions?|utional)\b"),
+    ("layer", r"\blayers?\b|\bmodules\b|\bbuilding blocks\b|\bcomposed of\b|\bmade from\b"),
 )
 
 
