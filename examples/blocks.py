@@ -15,14 +15,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from dataset_scripts.autonet.claims_autonet import CLAIM_TYPES
+from dataset_scripts.autonet.layer_phrases_autonet import layer_category
 from dataset_scripts.autonet.questions_autonet import all_intents, truth_table
+from modeling_archbert.reasoning_archbert import NUM_CLAIMS, NUM_SLOTS
 from processing_archbert import ANSWERS, ArchitectureGraph, GraphFacts
+from processing_archbert.questions_archbert import LAYER_NAMES, SEPARABLE_CONVOLUTION
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +34,8 @@ HUB_DATASET = "archbert/autonet"
 IGNORED = -100
 ONE_SIDED_SHARE = 0.125
 """Part of the descriptions of a block that may be true (or false) of every graph of it."""
+MATCHED_SHARE = 0.8
+"""Part of the blocks with matched descriptions only: short ones, whose words alone say nothing."""
 BLOCKS_SORTED_TOGETHER = 12
 """So many blocks are drawn at a time and share their graphs by size."""
 
@@ -135,6 +141,18 @@ def find_data(data: str | None, cache_dir: str, seed: int) -> str:
     return str(folder)
 
 
+class Statement(NamedTuple):
+    """What a description says.
+
+    Attributes:
+        claims: the claims that it makes.
+        pairs: (position of a graph in the block, label, weight).
+    """
+
+    claims: list[dict[str, Any]]
+    pairs: list[tuple[int, float, float]]
+
+
 class Blocks:
     """Makes blocks: each is a pure function of its number and the seed.
 
@@ -181,7 +199,7 @@ class Blocks:
             op_replacement=self.op_replacement,
             generator=torch.Generator().manual_seed(int(rng.integers(2**62))),
         )
-        return dict(batch) | self._labels(chosen, pairs, statements)
+        return dict(batch) | self._labels(chosen, pairs, statements) | self._readings(pairs, statements)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         """Graphs of the blocks of an epoch, (blocks, G): random, but of like size, so that little is padding."""
@@ -209,17 +227,15 @@ class Blocks:
             drawn[rows[i]["question"]] = INTENTS[rows[i]["question_type"], rows[i]["subject"]]
         return drawn
 
-    def _description_pairs(
-        self, rng: np.random.Generator, chosen: list[int]
-    ) -> dict[str, list[tuple[int, float, float]]]:
-        """Distinct descriptions -> pairs of (position in the block, label, weight); true and false weigh the same.
+    def _description_pairs(self, rng: np.random.Generator, chosen: list[int]) -> dict[str, Statement]:
+        """Distinct descriptions and what they say; in their pairs, true and false weigh the same.
 
         A statement that is true, or false, of every graph of the block would be learned from the text alone: only
         few of them, with one pair each, are kept (the paper's kind of negatives is among them).
         """
         rows = self._statements_of_like_length(rng, chosen) if self.descriptions else []
         one_sided_left = int(self.descriptions * ONE_SIDED_SHARE)
-        drawn: dict[str, list[tuple[int, float, float]]] = {}
+        drawn: dict[str, Statement] = {}
         for row in rows:
             if len(drawn) == self.descriptions:
                 break
@@ -231,10 +247,10 @@ class Blocks:
             if right and wrong:
                 half = (len(right) + len(wrong)) / 2
                 sides = ((1.0, right), (0.0, wrong))
-                drawn[text] = [(p, label, half / len(side)) for label, side in sides for p in side]
+                drawn[text] = Statement(claims, [(p, label, half / len(side)) for label, side in sides for p in side])
             elif one_sided_left and (right or wrong):
                 one_sided_left -= 1
-                drawn[text] = [(int(rng.choice(right or wrong)), float(bool(right)), 1.0)]
+                drawn[text] = Statement(claims, [(int(rng.choice(right or wrong)), float(bool(right)), 1.0)])
         return drawn
 
     def _statements_of_like_length(self, rng: np.random.Generator, chosen: list[int]) -> list[dict[str, Any]]:
@@ -243,6 +259,8 @@ class Blocks:
         Short ones are drawn more often: they claim one thing, and a step can hold many of them.
         """
         rows = [row for index in chosen for row in self.split.descriptions[index]]
+        if rng.random() < MATCHED_SHARE:
+            rows = [row for row in rows if row["group"]] or rows
         drawn = [rows[i] for i in rng.permutation(len(rows))[: 12 * self.descriptions].tolist()]
         drawn.sort(key=lambda row: len(row["text"]))
         width = min(len(drawn), 3 * self.descriptions)
@@ -250,9 +268,9 @@ class Blocks:
         return [drawn[start + i] for i in rng.permutation(width).tolist()]
 
     def _labels(
-        self, chosen: list[int], pairs: dict[str, int], statements: dict[str, list[tuple[int, float, float]]]
+        self, chosen: list[int], pairs: dict[str, int], statements: dict[str, Statement]
     ) -> dict[str, torch.Tensor]:
-        graphs, asked, stated = len(chosen), len(pairs), sum(map(len, statements.values()))
+        graphs, asked, stated = len(chosen), len(pairs), sum(len(statement.pairs) for statement in statements.values())
         text_index = torch.arange(asked).repeat_interleave(graphs)
         architecture_index = torch.arange(graphs).repeat(asked)
         result = {}
@@ -262,12 +280,51 @@ class Blocks:
             labels = labels.transpose(0, 1).flatten(0, 1).float()
             result["labels"] = torch.cat([labels, labels.new_full((stated, labels.shape[1]), IGNORED)])
         if statements:
-            positions = [(asked + text, *pair) for text, rows in enumerate(statements.values()) for pair in rows]
+            positions = [
+                (asked + text, *pair) for text, statement in enumerate(statements.values()) for pair in statement.pairs
+            ]
             texts, rows, truths, weights = (torch.tensor(column) for column in zip(*positions, strict=True))
             text_index, architecture_index = torch.cat([text_index, texts]), torch.cat([architecture_index, rows])
             result["similarity_labels"] = torch.cat([torch.full((asked * graphs,), torch.nan), truths.float()])
             result["similarity_weights"] = torch.cat([torch.zeros(asked * graphs), weights.float()])
         return result | {"text_index": text_index, "architecture_index": architecture_index}
+
+    def _readings(self, pairs: dict[str, int], statements: dict[str, Statement]) -> dict[str, torch.Tensor]:
+        """`slot_labels`, `claim_labels` and `value_labels` of questions (of which nothing is known) and statements."""
+        if not statements:
+            return {}
+        num_texts = len(pairs) + len(statements)
+        slots = torch.full((num_texts, NUM_SLOTS, len(ANSWERS)), float(IGNORED))
+        types = torch.full((num_texts, NUM_CLAIMS), IGNORED)
+        values = torch.full((num_texts, NUM_CLAIMS), float(IGNORED))
+        for row, statement in enumerate(statements.values(), start=len(pairs)):
+            types[row] = 0
+            for claim, known in enumerate(statement.claims[:NUM_CLAIMS]):
+                types[row, claim] = 1 + CLAIM_TYPES.index(known["type"])
+                values[row, claim] = known.get("value", IGNORED)
+            for slot, answers in enumerate(slots_of(statement.claims)):
+                if answers:
+                    slots[row, slot] = 0.0
+                    slots[row, slot, answers] = 1.0
+        return {"slot_labels": slots, "claim_labels": types, "value_labels": values}
+
+
+def slots_of(claims: list[dict[str, Any]]) -> list[list[int]]:
+    """What subject and object of each claim are about: ids of answers, none where that is not known.
+
+    The kernel of a separable convolution is not known: it stands at another node than the layer.
+    """
+    slots: list[list[int]] = []
+    for claim in claims[:NUM_CLAIMS]:
+        subject = [claim["layer"]] if claim.get("layer") else []
+        if "category" in claim:
+            subject = [layer for layer in LAYER_NAMES if layer_category(layer) == claim["category"]]
+        if "size" in claim:
+            known = claim["size"] in ANSWER_IDS and claim["layer"] != SEPARABLE_CONVOLUTION
+            subject = [*subject, claim["size"]] if known else []
+        objects = [claim[key] for key in ("than", "after") if key in claim]
+        slots += [[ANSWER_IDS[answer] for answer in answers] for answers in (subject, objects)]
+    return slots
 
 
 def answer_table(facts: list[GraphFacts]) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, BertModel
 
 from dataset_scripts.autonet.build_tokenizer import train_tokenizer
+from dataset_scripts.autonet.claims_autonet import CLAIM_TYPES
 from modeling_archbert import ArchBertConfig, ArchBertForPreTraining
 from modeling_archbert.configuration_archbert import CONVOLUTION_KINDS
 from processing_archbert import ANSWERS, EXTRACTION_VERSION, OPS, ArchBertGraphFeatureExtractor, ArchBertProcessor
@@ -43,6 +44,8 @@ def new_config(preset: str, overrides: dict[str, Any]) -> ArchBertConfig:
         "extraction_version": EXTRACTION_VERSION,
     }
     config = ArchBertConfig.from_preset(preset, **fields | overrides)
+    if config.use_reasoning_head:
+        config.claim_types = list(CLAIM_TYPES)
     if config.use_copy:
         config.answer_links = linked_answers(vocabulary)
         config.validate_answer_links()
@@ -100,6 +103,8 @@ def load_model(
     if overrides.get("fusion") == "product":  # what only cross attention has
         overrides = {"use_copy": False, "use_reasoning_head": False, **overrides}
     config = ArchBertConfig.from_pretrained(folder, **overrides)
+    if config.use_reasoning_head and config.claim_types is None:
+        config.claim_types = list(CLAIM_TYPES)
     if config.use_copy and config.answer_links is None:
         config.answer_links = linked_answers(config.ops or [*SPECIAL_OPS, *OPS])
     model = ArchBertForPreTraining.from_pretrained(

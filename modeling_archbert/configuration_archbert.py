@@ -44,6 +44,7 @@ class ArchBertConfig(PreTrainedConfig):
         similarity_loss: `"mse"` (eq. 3) or `"sigmoid"` (binary cross entropy on `scale * cosine + bias`, learned).
         use_reasoning_head: also judge statements by cross attention, beside the cosine.
         reasoning_loss_weight: weight of that in pre-training.
+        claim_types: names of the kinds of claims that statements make, where the training data tell them.
         mam_loss_weight: alpha of eq. 5; 0 switches masked architecture modeling off.
         mam_probability: share of the node tokens that are masked.
         mam_shared_pass: mask the graphs that the other losses see (as the paper does) instead of encoding twice.
@@ -96,6 +97,7 @@ class ArchBertConfig(PreTrainedConfig):
     similarity_loss: Literal["mse", "sigmoid"] = "mse"
     use_reasoning_head: bool = False
     reasoning_loss_weight: float | int = 1.0
+    claim_types: list[str] | None = None
     mam_loss_weight: float | int = 5e-2
     mam_probability: float | int = 0.15
     mam_shared_pass: bool = True

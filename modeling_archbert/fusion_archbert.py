@@ -29,8 +29,6 @@ DILATED, SEPARABLE, PLAIN = (CONVOLUTION_KINDS.index(kind) for kind in ("dilated
 
 RELEVANCE_BOUND = 12.0
 """Relevances lie within plus and minus this, so that their exponentials neither overflow nor vanish."""
-REASONING_CHANNELS, LOOKUPS, LOOKUP_SIZE = 4, 2, 48
-"""Bilinear forms with which a statement looks for nodes, and for ops; and the rank of the latter."""
 RARE_ANSWER_LOGIT = -4.0
 """First logit of every answer of a multi-label head: nearly all are wrong for a given question."""
 
@@ -166,7 +164,7 @@ class ArchBertCopy(nn.Module):
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        self.register_buffer("links", _links(config), persistent=False)
+        self.register_buffer("links", links_of(config), persistent=False)
         self.config_links = config.answer_links
         self.num_groups = 1 + max(0, max(link[-1] for link in config.answer_links))
         self.size = config.relevance_size
@@ -192,7 +190,7 @@ class ArchBertCopy(nn.Module):
         key = self.key(tokens.states[:, :num_nodes]).unflatten(-1, (self.num_groups, self.size)).transpose(1, 2)
         raw = (query @ key.transpose(2, 3)).float() * self.size**-0.5  # (B, G, Q, N)
         relevance = RELEVANCE_BOUND * torch.tanh(raw / RELEVANCE_BOUND)
-        matches = self.match(graph) * (tokens.weights > 0).unsqueeze(-1)  # (B, N, A)
+        matches = match_links(self.links, graph) * (tokens.weights > 0).unsqueeze(-1)  # (B, N, A)
         scales, absences = self.gates(questions).float().chunk(2, dim=-1)  # (B, Q, G) each
         weights = relevance.exp() * tokens.weights[:, None, None, :]
         added = torch.zeros(*questions.shape[:2], len(self.links), device=questions.device)
@@ -207,16 +205,17 @@ class ArchBertCopy(nn.Module):
             added = added.index_add(2, answers, present * (1 + scale) * mean + (1 - present) * absence)
         return added, relevance, matches
 
-    def match(self, graph: GraphInputs) -> torch.Tensor:
-        """Which nodes each answer is linked to: `(B, N, A)` bool."""
-        op, kernel_h, kernel_w, kind, group = self.links.unbind(-1)
-        matches = ((graph.node_ids.unsqueeze(-1) == op) | (op < 0)) & (group >= 0)
-        if graph.node_attributes is None:
-            return matches & (kernel_h <= 0) & (kernel_w <= 0) & (kind == 0)
-        attributes = graph.node_attributes
-        matches = matches & ((attributes[..., KERNEL_H, None] == kernel_h) | (kernel_h <= 0))
-        matches = matches & ((attributes[..., KERNEL_W, None] == kernel_w) | (kernel_w <= 0))
-        return matches & ((convolution_kinds(graph).unsqueeze(-1) == kind) | (kind == 0))
+
+def match_links(links: torch.Tensor, graph: GraphInputs) -> torch.Tensor:
+    """Which nodes each answer is linked to by `links (A, columns)`: `(B, N, A)` bool."""
+    op, kernel_h, kernel_w, kind, group = links.unbind(-1)
+    matches = ((graph.node_ids.unsqueeze(-1) == op) | (op < 0)) & (group >= 0)
+    if graph.node_attributes is None:
+        return matches & (kernel_h <= 0) & (kernel_w <= 0) & (kind == 0)
+    attributes = graph.node_attributes
+    matches = matches & ((attributes[..., KERNEL_H, None] == kernel_h) | (kernel_h <= 0))
+    matches = matches & ((attributes[..., KERNEL_W, None] == kernel_w) | (kernel_w <= 0))
+    return matches & ((convolution_kinds(graph).unsqueeze(-1) == kind) | (kind == 0))
 
 
 def convolution_kinds(graph: GraphInputs) -> torch.Tensor:
@@ -312,49 +311,8 @@ class ArchBertCrossAttentionHead(nn.Module):
         return layout.collect(logits), None if evidence is None else layout.collect(evidence)
 
 
-class ArchBertReasoningHead(nn.Module):
-    """Is this statement right about this architecture? Beside the cosine, which reads one embedding of each.
-
-    The statement has attended over the graph (`ArchBertCrossAttentionHead.attend`). A few bilinear forms say how
-    relevant each node is for it; the log of the summed exponentials counts relevant nodes, their mean finds the most
-    relevant one. Others look up ops by their histogram: a weight per op, chosen by the words of the statement, times
-    whether the graph has the op, and times the log of how often. All weigh a token by the nodes that it stands for.
-    """
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        width, self.channels, self.size = config.hidden_size, REASONING_CHANNELS, config.relevance_size // 2
-        self.query = nn.Linear(width, self.channels * self.size)
-        self.key = nn.Linear(width, self.channels * self.size)
-        self.num_ops = config.num_ops
-        self.lookup = nn.Linear(width, LOOKUP_SIZE)
-        self.ops = nn.Linear(LOOKUP_SIZE, 2 * LOOKUPS * config.num_ops, bias=False)
-        self.dense = nn.Linear(width + 2 * self.channels + 2 * LOOKUPS, width)
-        self.logit = nn.Linear(width, 1)
-
-    def forward(
-        self, words: torch.Tensor, statements: torch.Tensor, tokens: GraphTokens, graph: GraphInputs
-    ) -> torch.Tensor:
-        """Logits `(B, Q)` of statements, `(B, Q, d)` before (`words`) and after attending over their graphs."""
-        num_nodes = tokens.weights.shape[1]
-        query = self.query(statements).unflatten(-1, (self.channels, self.size)).transpose(1, 2)
-        key = self.key(tokens.states[:, :num_nodes]).unflatten(-1, (self.channels, self.size)).transpose(1, 2)
-        raw = (query @ key.transpose(2, 3)).float() * self.size**-0.5  # (B, channels, Q, N)
-        relevance = RELEVANCE_BOUND * torch.tanh(raw / RELEVANCE_BOUND)
-        weighted = relevance + tokens.bias[:, None, None, :num_nodes]
-        counted = weighted.logsumexp(dim=-1)
-        greatest = (weighted.softmax(dim=-1) * relevance).sum(dim=-1)
-        seen = torch.cat([counted, greatest], dim=1).transpose(1, 2) / RELEVANCE_BOUND  # (B, Q, 2 channels)
-        counts = torch.zeros(len(words), self.num_ops, device=words.device)
-        counts = counts.scatter_add(1, graph.node_ids, tokens.weights.float())
-        histogram = torch.cat([(counts > 0).float(), counts.log1p()], dim=1)  # (B, 2 ops)
-        weights = self.ops(self.lookup(words)).unflatten(-1, (LOOKUPS, -1)).float()  # (B, Q, lookups, 2 ops)
-        found = (weights * histogram[:, None, None]).unflatten(-1, (2, -1)).sum(dim=-1).flatten(2)
-        joined = torch.cat([statements, seen.to(statements.dtype), found.to(statements.dtype)], dim=-1)
-        return self.logit(nn.functional.gelu(self.dense(joined))).squeeze(-1).float() + found[..., 0]
-
-
-def _links(config: Any) -> torch.Tensor:
+def links_of(config: Any) -> torch.Tensor:
+    """`ArchBertConfig.answer_links` as a tensor `(A, columns)` int64."""
     return torch.tensor(config.answer_links, dtype=torch.long)
 
 

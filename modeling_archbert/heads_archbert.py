@@ -13,9 +13,10 @@ from torch import nn
 from transformers import initialization as init
 
 from .configuration_archbert import MASK_OP_ID, SPECIAL_OPS
-from .fusion_archbert import ArchBertCrossAttentionHead, ArchBertProductHead, ArchBertReasoningHead, mean_pool
+from .fusion_archbert import ArchBertCrossAttentionHead, ArchBertProductHead, mean_pool
 from .graph_inputs_archbert import GraphInputs
 from .outputs_archbert import ArchitectureEncoding, TextEncoding
+from .reasoning_archbert import ArchBertReasoningHead, pointing_loss
 
 IGNORED = -100
 """Label of what no loss looks at."""
@@ -41,16 +42,22 @@ class ArchBertSimilarityHead(nn.Module):
 
 
 class ArchBertMAMHead(nn.Module):
-    """H_M of eq. 4: node states `(B, N, d)` -> logits over the op vocabulary."""
+    """H_M of eq. 4: node states `(B, N, d)` -> logits over the op vocabulary, by the embeddings of the ops."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.text_config.layer_norm_eps)
-        self.decoder = nn.Linear(config.hidden_size, config.num_ops)
+        self.bias = nn.Parameter(torch.zeros(config.num_ops))
 
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.decoder(self.LayerNorm(nn.functional.gelu(self.dense(states))))
+    def initialize(self) -> None:
+        """Set the initial bias."""
+        init.zeros_(self.bias)
+
+    def forward(self, states: torch.Tensor, op_embeddings: torch.Tensor) -> torch.Tensor:
+        """States `(B, N, d)` and the table of ops `(O, d)` -> logits `(B, N, O)`."""
+        states = self.LayerNorm(nn.functional.gelu(self.dense(states)))
+        return nn.functional.linear(states, op_embeddings.to(states.dtype), self.bias.to(states.dtype))
 
 
 class ArchBertAnswerHead(nn.Module):
@@ -86,13 +93,34 @@ class ArchBertAnswerHead(nn.Module):
         graph: GraphInputs,
         texts: torch.Tensor,
         rows: torch.Tensor,
-    ) -> torch.Tensor:
-        """Logits `(P,)` of statements `texts (P,)` about `rows (P,)` of graphs, after the layers of the fusion."""
+        slot_labels: torch.Tensor | None = None,
+        claim_labels: torch.Tensor | None = None,
+        value_labels: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Logits `(P,)` of statements `texts (P,)` about `rows (P,)` of graphs, after the layers of the fusion.
+
+        Also the loss of reading, where `slot_labels (U, S, A)` say what the claims of the texts are about,
+        `claim_labels (U, C)` of which type they are, or `value_labels (U, C)` which number they hold.
+        """
         assert self.cross_attention is not None
         statements = mean_pool(text.states, text.mask)[texts]
         layout, states, _ = self.cross_attention.attend(statements, rows, architecture.tokens)
-        logits = head(layout.spread(statements), states, architecture.tokens, graph)
-        return layout.collect(logits.unsqueeze(-1)).squeeze(-1)
+        reading, weights = head.read(text), architecture.tokens.weights
+        links = None if self.cross_attention.copy is None else self.cross_attention.copy.links
+        logits, relevance = head(reading.of(texts), layout, states, architecture.tokens, graph, links)
+        losses = []
+        if slot_labels is not None and links is not None:
+            labels = layout.spread(slot_labels[texts].flatten(1)).unflatten(-1, slot_labels.shape[1:])
+            losses.append(pointing_loss(relevance, labels.to(relevance.dtype), links, weights, graph))
+        if claim_labels is not None:
+            known = claim_labels != IGNORED
+            types = nn.functional.cross_entropy(reading.types[known].float(), claim_labels[known], reduction="sum")
+            losses.append(types / known.sum().clamp(min=1))
+        if value_labels is not None:
+            known = value_labels >= 0
+            values = nn.functional.smooth_l1_loss(reading.values[known], value_labels[known].log1p(), reduction="sum")
+            losses.append(values / known.sum().clamp(min=1))
+        return layout.collect(logits.unsqueeze(-1)).squeeze(-1), torch.stack(losses).sum() if losses else None
 
 
 def weighted_mean(losses: torch.Tensor, known: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:

@@ -20,7 +20,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_archbert import ArchBertConfig
 from .fusion_archbert import SELF_INITIALIZING as FUSION_MODULES
-from .fusion_archbert import ArchBertAttentionPooling, ArchBertReasoningHead, mean_pool
+from .fusion_archbert import ArchBertAttentionPooling, mean_pool
 from .graph_encoder_archbert import MASK_BIAS, ArchBertGraphEncoder
 from .graph_encoder_archbert import SELF_INITIALIZING as GRAPH_MODULES
 from .graph_inputs_archbert import GraphInputs
@@ -41,6 +41,7 @@ from .outputs_archbert import (
     ArchitectureEncoding,
     TextEncoding,
 )
+from .reasoning_archbert import ArchBertReasoningHead
 
 
 class ArchBertPreTrainedModel(PreTrainedModel):
@@ -78,7 +79,9 @@ class ArchBertPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, (*GRAPH_MODULES, *FUSION_MODULES, ArchBertSimilarityHead)):
+        if isinstance(
+            module, (*GRAPH_MODULES, *FUSION_MODULES, ArchBertSimilarityHead, ArchBertMAMHead, ArchBertReasoningHead)
+        ):
             module.initialize()
 
 
@@ -245,6 +248,9 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         similarity_weights: torch.Tensor | None = None,
         mam_labels: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        slot_labels: torch.Tensor | None = None,
+        claim_labels: torch.Tensor | None = None,
+        value_labels: torch.Tensor | None = None,
         architecture_index: torch.Tensor | None = None,
         text_index: torch.Tensor | None = None,
         **graph_tensors: Any,
@@ -258,6 +264,11 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
             mam_labels: `(B, N)` op ids of the nodes that the caller has masked, -100 elsewhere. Without them, nodes
                 are masked here, in training.
             labels: `(P, num_labels)` float, the answers to the pairs that are questions, -100 for the other pairs.
+            slot_labels: `(B, slots, num_labels)` float, the answers (layers, kernel sizes) that the claims of a
+                statement are about: 1 for these, 0 for others, -100 where that is not known.
+            claim_labels: `(B, claims)` int64, of which of `config.claim_types` each claim of a statement is, counted
+                from 1; 0 where there is no such claim, -100 where that is not known.
+            value_labels: `(B, claims)` float, the number in each claim; -100 where it has none.
             **graph_tensors: the other fields of `GraphInputs`.
         """
         graph = _require_both(input_ids, {"node_ids": node_ids, **graph_tensors})
@@ -276,7 +287,9 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         self._add_similarity(output, similarity_labels, similarity_weights)
         if self.reasoning_head is not None and (similarity_labels is not None or not self.training):
             labelled = (similarity_labels, similarity_weights)
-            self._add_reasoning(output, *labelled, text, architecture, seen, texts, rows)
+            self._add_reasoning(
+                output, *labelled, (slot_labels, claim_labels, value_labels), text, architecture, seen, texts, rows
+            )
         if labels is not None:
             self._add_answers(output, labels, text, architecture, seen, texts, rows)
         if mam_labels is not None:
@@ -324,6 +337,7 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         output: ArchBertForPreTrainingOutput,
         labels: torch.Tensor | None,
         weights: torch.Tensor | None,
+        reading_labels: tuple[torch.Tensor | None, ...],
         text: TextEncoding,
         architecture: ArchitectureEncoding,
         graph: GraphInputs,
@@ -332,7 +346,9 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
     ) -> None:
         assert self.reasoning_head is not None
         known = torch.ones_like(rows, dtype=torch.bool) if labels is None else ~labels.isnan()
-        logits = self.answer_head.reason(self.reasoning_head, text, architecture, graph, texts[known], rows[known])
+        logits, output.reading_loss = self.answer_head.reason(
+            self.reasoning_head, text, architecture, graph, texts[known], rows[known], *reading_labels
+        )
         output.reasoning_logits = logits.new_full((len(rows),), torch.nan).index_put((known,), logits)
         if labels is not None:
             losses = nn.functional.binary_cross_entropy_with_logits(logits, labels[known].float(), reduction="none")
@@ -365,7 +381,8 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         self, output: ArchBertForPreTrainingOutput, labels: torch.Tensor, encoding: ArchitectureEncoding
     ) -> None:
         nodes = encoding.tokens.states[:, : labels.shape[1]]
-        output.mam_labels, output.mam_logits = labels, self.mam_head(nodes).float()
+        ops = self.archbert.graph_encoder.embeddings.op_embeddings.weight
+        output.mam_labels, output.mam_logits = labels, self.mam_head(nodes, ops).float()
         losses = nn.functional.cross_entropy(
             output.mam_logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
         )
@@ -375,6 +392,7 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         parts = (
             (1.0, output.similarity_loss),
             (self.config.reasoning_loss_weight, output.reasoning_loss),
+            (self.config.reasoning_loss_weight, output.reading_loss),
             (self.config.mam_loss_weight, output.mam_loss),
             (self.config.answer_loss_weight, output.answer_loss),
         )

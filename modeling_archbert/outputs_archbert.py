@@ -61,7 +61,7 @@ class ArchBertForPreTrainingOutput(ModelOutput):
 
     Attributes:
         loss: the weighted sum of the parts that have labels (eq. 5).
-        similarity_loss, reasoning_loss, mam_loss, answer_loss: the parts, before weighting.
+        similarity_loss, reasoning_loss, reading_loss, mam_loss, answer_loss: the parts, before weighting.
         similarity: `(P,)` cosine of each pair.
         similarity_logits: `(P,)`; its sigmoid is the probability that the text is right about the architecture.
         reasoning_logits: `(P,)`, the same by cross attention (`use_reasoning_head`); NaN for pairs that are left out.
@@ -74,6 +74,7 @@ class ArchBertForPreTrainingOutput(ModelOutput):
     loss: torch.Tensor | None = None
     similarity_loss: torch.Tensor | None = None
     reasoning_loss: torch.Tensor | None = None
+    reading_loss: torch.Tensor | None = None
     mam_loss: torch.Tensor | None = None
     answer_loss: torch.Tensor | None = None
     similarity: torch.Tensor | None = None

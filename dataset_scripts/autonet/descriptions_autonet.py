@@ -37,7 +37,7 @@ MATCHED_TYPES: dict[str, int] = {
     "lacks_category": 3, "count": 2, "parameters": 3, "num_layers": 1,
 }  # fmt: skip
 """Claim type -> weight in the matched descriptions."""
-MATCHED_GROUPS_PER_ARCHITECTURE = 4
+MATCHED_GROUPS_PER_ARCHITECTURE = 8
 _MATCHED_PAIR_SHARE = 0.2
 _NEAR_MISS_SHARE = 0.5
 _PARTNERS_TRIED = 48
