@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -39,6 +40,7 @@ from modeling_archbert import ArchBertForPreTraining
 logger = logging.getLogger(__name__)
 
 STATE_FILE = "training_state.json"
+ARGUMENTS_FILE = "training_arguments.json"
 _DEFAULT_SECONDS = 600.0
 
 Batch = dict[str, Any]
@@ -353,7 +355,7 @@ def finish(trainer: Trainer, processor: Any, arguments: TrainingArguments, table
         model = trainer.unwrapped
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
-        _write_json(folder / "training_arguments.json", asdict(arguments))
+        _write_json(folder / ARGUMENTS_FILE, asdict(arguments))
         _write_json(folder / "results.json", tables)
         write_model_card(folder, model.config, tables, repo_id=arguments.hub_model_id)
         if arguments.push_to_hub:
@@ -362,12 +364,17 @@ def finish(trainer: Trainer, processor: Any, arguments: TrainingArguments, table
 
 
 def push(folder: Path, repository: str) -> None:
-    """Upload a saved folder without its training states."""
+    """Upload a saved folder as a release: with the code, loadable by every Auto class, and no training states."""
     from huggingface_hub import HfApi
+
+    from archbert.release import release
 
     hub = HfApi()
     repository = hub.create_repo(repository, exist_ok=True).repo_id
-    hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=["checkpoints/*"])
+    with TemporaryDirectory() as scratch:
+        released = release(folder, repository.split("/")[-1], scratch, folder.glob("results.json"))
+        shutil.copyfile(folder / ARGUMENTS_FILE, released / ARGUMENTS_FILE)
+        hub.upload_folder(repo_id=repository, folder_path=released)
 
 
 def print_table(table: dict[str, Any]) -> None:

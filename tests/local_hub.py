@@ -10,6 +10,7 @@ The clients read their endpoint when they are imported: run them in a child proc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -101,11 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             return self._error("EntryNotFound", f"no file {fields['path']}", headers)
         headers.update({"ETag": f'"{repository.etag(content)}"', "Accept-Ranges": "bytes"})
-        start, status = 0, 200
-        if match := re.match(r"bytes=(\d+)-$", self.headers.get("Range", "")):
+        start, end, status = 0, len(content), 200
+        if (match := re.match(r"bytes=(\d+)-(\d*)$", self.headers.get("Range", ""))) and self.server.ranges:
             start, status = int(match[1]), 206
-            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        return self._send(content[start:], "application/octet-stream", headers, status)
+            end = min(int(match[2]) + 1, end) if match[2] else end
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+        return self._send(content[start:end], "application/octet-stream", headers, status)
 
     def _json(self, value: Any, headers: Mapping[str, str] | None = None, status: int = 200) -> None:
         self._send(json.dumps(value).encode(), "application/json", headers or {}, status)
@@ -120,15 +122,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            with contextlib.suppress(ConnectionError):  # a client may stop reading
+                self.wfile.write(content)
+                self.server.sent += len(content)
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, repositories: Mapping[str, _Repository]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, repositories: Mapping[str, _Repository], handler: type[_Handler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.repositories = repositories
+        self.ranges = True
+        self.sent = 0
         self.requests: list[str] = []
 
 
@@ -139,8 +145,11 @@ class LocalHub:
         repositories: ``owner/name`` to the folder whose files the repository has.
     """
 
+    handler: type[_Handler] = _Handler
+
     def __init__(self, repositories: Mapping[str, str | os.PathLike[str]]) -> None:
-        self._server = _Server({name: _Repository(Path(folder)) for name, folder in repositories.items()})
+        served = {name: _Repository(Path(folder)) for name, folder in repositories.items()}
+        self._server = _Server(served, self.handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
@@ -152,6 +161,15 @@ class LocalHub:
     def requests(self) -> list[str]:
         """All requests so far, as ``"GET /path"``."""
         return self._server.requests
+
+    @property
+    def sent(self) -> int:
+        """Number of bytes of all contents that were sent."""
+        return self._server.sent
+
+    def ignore_ranges(self) -> None:
+        """From now on whole files are sent, as some servers do."""
+        self._server.ranges = False
 
     def environment(self, home: str | os.PathLike[str], **extra: str) -> dict[str, str]:
         """The environment of a child process whose Hub is this server and whose caches are under `home`."""
