@@ -156,48 +156,6 @@ def evaluate_answers(logits: np.ndarray, rows: Rows, prior: QuestionPrior, accel
     return result
 
 
-def calibrate_answers(logits: np.ndarray, rows: Rows) -> tuple[float, float]:
-    """Scale and bias for which sigmoid(scale * logit + bias) is the most likely probability of an answer.
-
-    Args:
-        logits: (rows, answers) from a model whose calibration is 1 and 0.
-        rows: rows of architectures that it was not trained on.
-    """
-    truth = np.zeros(logits.shape, dtype=bool)
-    for i, row in enumerate(rows):
-        truth[i, [ANSWER_IDS[answer] for answer in row["answers"] if answer in ANSWER_IDS]] = True
-    return fit_logistic(logits.ravel(), truth.ravel(), scale=1.0, bias=0.0)
-
-
-def fit_logistic(scores: np.ndarray, truth: np.ndarray, scale: float, bias: float) -> tuple[float, float]:
-    """Platt scaling of scores by Newton steps, with a little pull towards the start (separable scores stay finite)."""
-    x, y = scores.astype(np.float64), truth.astype(np.float64)
-    start = np.array([scale, bias])
-    weights, pull = start.copy(), np.diag([1.0, 0.1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(weights[0] * x + weights[1], -40, 40)))
-        gradient = np.array([((p - y) * x).sum(), (p - y).sum()]) + pull @ (weights - start)
-        curve = p * (1 - p)
-        hessian = np.array([[(curve * x * x).sum(), (curve * x).sum()], [(curve * x).sum(), curve.sum()]]) + pull
-        step = np.linalg.solve(hessian, gradient)
-        weights = weights - step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-12))
-        if np.abs(step).max() < 1e-8:
-            break
-    return float(max(weights[0], 1e-3)), float(weights[1])
-
-
-def best_threshold(scores: np.ndarray, truth: np.ndarray) -> float:
-    """The threshold with the highest accuracy of `score > threshold` (half way between two scores)."""
-    order = np.argsort(scores, kind="stable")
-    ranked, labels = scores[order], truth[order].astype(np.int64)
-    right = np.concatenate([[labels.sum()], labels.sum() + np.cumsum(1 - 2 * labels)])
-    distinct = np.concatenate([[True], np.diff(ranked) > 0, [True]])
-    best = int(np.argmax(np.where(distinct, right, -1)))
-    if best in (0, len(ranked)):
-        return float(ranked[0] - 1e-6 if best == 0 else ranked[-1])
-    return float((ranked[best - 1] + ranked[best]) / 2)
-
-
 def evaluate_statements(
     scores: np.ndarray, rows: Rows, threshold: float, accelerator: Accelerator
 ) -> dict[str, dict[str, Any]]:
@@ -263,6 +221,68 @@ def _bags(words: list[list[str]], index: dict[str, int]) -> tuple[torch.Tensor, 
     return torch.tensor([i for row in ids for i in row]), lengths.cumsum(0)
 
 
-def held_out(split: Split) -> int:
-    """How many training architectures at the end are kept for calibration: one in twenty, at least one."""
-    return max(1, min(len(split) // 20, 100))
+def evaluate_reasoning(
+    model: Any, processor: Any, train: Split, validation: Split, accelerator: Accelerator
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Figures of every method on the statements of the validation split: the model's, and the floors."""
+    rows, config = validation.description_rows(), model.config
+    scores = similarities(model, processor, validation.encodings, rows, accelerator)
+    results = {"ArchBERT, cosine": evaluate_statements(scores, rows, config.similarity_threshold, accelerator)}
+    if config.use_reasoning_head:
+        logits = reasoning_scores(model, processor, validation.encodings, rows, accelerator)
+        results["ArchBERT, cross attention"] = evaluate_statements(
+            logits, rows, config.reasoning_threshold, accelerator
+        )
+    words = text_only_scores(train.description_rows(), rows)
+    results["text only (bag of words)"] = evaluate_statements(words, rows, 0.5, accelerator)
+    results["always yes"] = evaluate_statements(np.ones(len(rows)), rows, 0.5, accelerator)
+    return results
+
+
+def answers_table(title: str, result: dict[str, Any], config: Any) -> dict[str, Any]:
+    """The rows of a table of results: the model, and what the question alone gives away."""
+    columns = {
+        "exact match": "exact_match",
+        "samples-F1": "samples_f1",
+        "exact match, macro over types": "macro_exact_match",
+        "exact match, balanced over answers": "balanced_exact_match",
+    }
+    method = config.fusion.replace("_", " ") + (" with copying" if config.use_copy else "")
+    rows = [("ArchBERT, " + method, result, "")]
+    for wording, figures in result["by_wording"].items():
+        rows.append((f"ArchBERT, {method}: {wording} wordings", figures, ""))
+    rows.append(("question-only prior (type and subject)", result, "prior_"))
+    rows.append(("question-only prior (type)", result["type_prior"], ""))
+    return {
+        "title": title,
+        "rows": [
+            {"method": name} | {label: round(source[prefix + key], 2) for label, key in columns.items()}
+            for name, source, prefix in rows
+        ],
+    }
+
+
+def statements_table(kind: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A table of results for one kind of negatives."""
+    columns = {
+        "group accuracy": "group_accuracy",
+        "accuracy": "accuracy",
+        "F1": "f1",
+        "MCC": "mcc",
+        "AUROC": "auroc",
+        "AP": "average_precision",
+    }
+    first = next(iter(results.values()))[kind]
+    negatives = {"matched": "matched negatives", "paper": "the paper's kind of negatives"}[kind]
+    return {
+        "title": f"AR on unseen AutoNet architectures, {negatives}",
+        "data": f"{first['count']} statements, {first['prevalence']:.1f}% true, {first['groups']} groups",
+        "rows": [
+            {"method": name} | {label: _rounded(result[kind][key]) for label, key in columns.items()}
+            for name, result in results.items()
+        ],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

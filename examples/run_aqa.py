@@ -42,8 +42,10 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
+from calibration import calibrate_answers, held_out
+
 from blocks import Blocks, Split, find_data, load_split
-from evaluation import QuestionPrior, answer_logits, calibrate_answers, evaluate_answers, held_out
+from evaluation import QuestionPrior, answer_logits, answers_table, evaluate_answers
 from new_model import model_of, overrides_of
 from training_loop import (
     Trainer,
@@ -127,7 +129,7 @@ def main(arguments: AqaArguments) -> list[dict[str, Any]]:
             split, rows, title = evaluation_data(name, validation, arguments)
             logits = answer_logits(model, processor, split.encode(processor, fold).encodings, rows, accelerator)
             result = evaluate_answers(logits, rows, prior, accelerator)
-            tables.append(table(title, result, model.config) | {
+            tables.append(answers_table(title, result, model.config) | {
                 "data": f"{len(split)} architectures, {len(rows)} questions",
                 "training_data": f"AutoNet, {len(fitted)} architectures; {len(kept)} more for the calibration.",
                 "steps": trainer.state.step,
@@ -147,29 +149,6 @@ def evaluation_data(name: str, validation: Split, arguments: AqaArguments) -> tu
         return validation, validation.question_rows(), "AQA on unseen AutoNet architectures"
     graphs = [graph for _, graph in zoo_graphs(arguments.cache_dir)]
     return Split.of_graphs(graphs), zoo_questions(graphs), "AQA on real networks, never trained on"
-
-
-def table(title: str, result: dict[str, Any], config: Any) -> dict[str, Any]:
-    """The rows of a table of results: the model, and what the question alone gives away."""
-    columns = {
-        "exact match": "exact_match",
-        "samples-F1": "samples_f1",
-        "exact match, macro over types": "macro_exact_match",
-        "exact match, balanced over answers": "balanced_exact_match",
-    }
-    method = config.fusion.replace("_", " ") + (" with copying" if config.use_copy else "")
-    rows = [("ArchBERT, " + method, result, "")]
-    for wording, figures in result["by_wording"].items():
-        rows.append((f"ArchBERT, {method}: {wording} wordings", figures, ""))
-    rows.append(("question-only prior (type and subject)", result, "prior_"))
-    rows.append(("question-only prior (type)", result["type_prior"], ""))
-    return {
-        "title": title,
-        "rows": [
-            {"method": name} | {label: round(source[prefix + key], 2) for label, key in columns.items()}
-            for name, source, prefix in rows
-        ],
-    }
 
 
 def report(tables: Sequence[dict[str, Any]], arguments: AqaArguments) -> None:

@@ -37,24 +37,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from accelerate import Accelerator
 from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from blocks import Blocks, Split, find_data, load_split
-from evaluation import (
-    answer_logits,
-    best_threshold,
-    calibrate_answers,
-    evaluate_statements,
-    fit_logistic,
-    held_out,
-    reasoning_scores,
-    similarities,
-    text_only_scores,
-)
+from calibration import best_threshold, calibrate_answers, calibrate_similarity, held_out, labels_of
+
+from blocks import Blocks, find_data, load_split
+from evaluation import answer_logits, evaluate_reasoning, reasoning_scores, similarities, statements_table
 from new_model import model_of, overrides_of
 from training_loop import (
     Trainer,
@@ -117,7 +107,7 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     model = trainer.unwrapped
     kept_rows = [row for row in kept.description_rows() if row["group"]]
     if trainer.state.step:
-        calibrate(model, similarities(model, processor, kept.encodings, kept_rows, accelerator), kept_rows)
+        calibrate_similarity(model, similarities(model, processor, kept.encodings, kept_rows, accelerator), kept_rows)
         if model.config.use_reasoning_head:
             logits = reasoning_scores(model, processor, kept.encodings, kept_rows, accelerator)
             model.config.reasoning_threshold = best_threshold(logits, labels_of(kept_rows))
@@ -129,9 +119,9 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     ###############
     # Evaluation
     ###############
-    results = evaluate_everything(model, processor, fitted, validation, accelerator)
+    results = evaluate_reasoning(model, processor, fitted, validation, accelerator)
     tables = [
-        table(kind, results) | {
+        statements_table(kind, results) | {
             "training_data": f"AutoNet, {len(fitted)} architectures; {len(kept)} more for the threshold.",
             "threshold": model.config.similarity_threshold,
             "reasoning_threshold": model.config.reasoning_threshold,
@@ -147,64 +137,6 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     if accelerator.is_main_process:
         report(tables, arguments)
     return tables
-
-
-def evaluate_everything(
-    model: Any, processor: Any, train: Split, validation: Split, accelerator: Accelerator
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Figures of every method on the statements of the validation split: the model's, and the floors."""
-    rows, config = validation.description_rows(), model.config
-    scores = similarities(model, processor, validation.encodings, rows, accelerator)
-    results = {"ArchBERT, cosine": evaluate_statements(scores, rows, config.similarity_threshold, accelerator)}
-    if config.use_reasoning_head:
-        logits = reasoning_scores(model, processor, validation.encodings, rows, accelerator)
-        results["ArchBERT, cross attention"] = evaluate_statements(
-            logits, rows, config.reasoning_threshold, accelerator
-        )
-    words = text_only_scores(train.description_rows(), rows)
-    results["text only (bag of words)"] = evaluate_statements(words, rows, 0.5, accelerator)
-    results["always yes"] = evaluate_statements(np.ones(len(rows)), rows, 0.5, accelerator)
-    return results
-
-
-def calibrate(model: Any, scores: np.ndarray, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the calibration of the cosine into the config: the threshold is where the probability is one half."""
-    truth = labels_of(rows)
-    threshold = best_threshold(scores, truth)
-    scale, _ = fit_logistic(scores - threshold, truth, scale=8.0, bias=0.0)
-    model.config.similarity_threshold = threshold
-    model.config.similarity_scale, model.config.similarity_bias = scale, -scale * threshold
-
-
-def labels_of(rows: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Labels (rows,) of description rows."""
-    return np.array([row["label"] for row in rows])
-
-
-def table(kind: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A table of results for one kind of negatives."""
-    columns = {
-        "group accuracy": "group_accuracy",
-        "accuracy": "accuracy",
-        "F1": "f1",
-        "MCC": "mcc",
-        "AUROC": "auroc",
-        "AP": "average_precision",
-    }
-    first = next(iter(results.values()))[kind]
-    negatives = {"matched": "matched negatives", "paper": "the paper's kind of negatives"}[kind]
-    return {
-        "title": f"AR on unseen AutoNet architectures, {negatives}",
-        "data": f"{first['count']} statements, {first['prevalence']:.1f}% true, {first['groups']} groups",
-        "rows": [
-            {"method": name} | {label: _rounded(result[kind][key]) for label, key in columns.items()}
-            for name, result in results.items()
-        ],
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
 
 
 def report(tables: Sequence[dict[str, Any]], arguments: PreTrainingArguments) -> None:

@@ -21,6 +21,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import blocks  # noqa: E402
+import calibration  # noqa: E402
 import evaluation  # noqa: E402
 import new_model  # noqa: E402
 import run_aqa  # noqa: E402
@@ -284,13 +285,13 @@ def test_logistic_calibration_finds_scale_and_bias() -> None:
     rng = np.random.default_rng(0)
     scores = rng.normal(size=20_000)
     truth = rng.random(20_000) < 1 / (1 + np.exp(-(3 * scores - 1)))
-    assert evaluation.fit_logistic(scores, truth, 1.0, 0.0) == pytest.approx((3, -1), abs=0.15)
+    assert calibration.fit_logistic(scores, truth, 1.0, 0.0) == pytest.approx((3, -1), abs=0.15)
 
 
 def test_best_threshold_lies_between_the_classes() -> None:
-    assert evaluation.best_threshold(np.array([0.1, 0.2, 0.6, 0.8]), np.array([0, 0, 1, 1])) == pytest.approx(0.4)
-    assert evaluation.best_threshold(np.array([0.1, 0.2]), np.array([1, 1])) < 0.1
-    assert evaluation.best_threshold(np.array([0.1, 0.2]), np.array([0, 0])) == 0.2
+    assert calibration.best_threshold(np.array([0.1, 0.2, 0.6, 0.8]), np.array([0, 0, 1, 1])) == pytest.approx(0.4)
+    assert calibration.best_threshold(np.array([0.1, 0.2]), np.array([1, 1])) < 0.1
+    assert calibration.best_threshold(np.array([0.1, 0.2]), np.array([0, 0])) == 0.2
 
 
 def test_prior_is_the_most_frequent_answer_of_the_question() -> None:
