@@ -104,9 +104,7 @@ def load_split(source: str, split: str, limit: int | None = None) -> Split:
     Raises:
         ValueError: there is no architecture in it.
     """
-    from datasets import load_dataset
-
-    architectures = load_dataset(source, "architectures", split=split)
+    architectures = load_rows(source, "architectures", split)
     if limit is not None:
         architectures = architectures.select(range(min(limit, len(architectures))))
     if not len(architectures):
@@ -115,11 +113,27 @@ def load_split(source: str, split: str, limit: int | None = None) -> Split:
     columns = []
     for config in ("aqa", "descriptions"):
         rows = defaultdict(list)
-        for row in load_dataset(source, config, split=split).to_list():
+        for row in load_rows(source, config, split).to_list():
             if row["arch_id"] in graphs:
                 rows[row["arch_id"]].append(row)
         columns.append([rows[arch_id] for arch_id in graphs])
     return Split([GraphFacts(graph) for graph in graphs.values()], *columns)
+
+
+def load_rows(source: str, config: str, split: str) -> Any:
+    """One split of one config, as a `datasets.Dataset`.
+
+    The files of a folder are named one by one: of a folder, `datasets` caches what it once read under its name, and
+    gives that also after the folder has been made anew.
+    """
+    from datasets import load_dataset
+
+    if not Path(source).is_dir():
+        return load_dataset(source, config, split=split)
+    files = sorted(str(path.resolve()) for path in Path(source, config).glob(f"{split}-*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"{source} has no file {config}/{split}-*.parquet; make it anew, or name another folder")
+    return load_dataset("parquet", data_files={split: files}, split=split)
 
 
 def find_data(data: str | None, cache_dir: str, seed: int) -> str:

@@ -97,6 +97,18 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 # Blocks
 
 
+def test_a_folder_that_was_made_anew_is_read_anew(tmp_path: Path) -> None:
+    from datasets import Dataset
+
+    folder = tmp_path / "autonet" / "aqa"
+    folder.mkdir(parents=True)
+    for question in ("the first one?", "another one?"):
+        Dataset.from_list([{"question": question}]).to_parquet(folder / "train-00000-of-00001.parquet")
+        assert list(blocks.load_rows(str(folder.parent), "aqa", "train")["question"]) == [question]
+    with pytest.raises(FileNotFoundError, match="validation"):
+        blocks.load_rows(str(folder.parent), "aqa", "validation")
+
+
 def test_every_pair_of_a_block_has_the_truth_of_its_graph(train: blocks.Split, processor: ArchBertProcessor) -> None:
     maker = blocks.Blocks(train, processor, graphs=3, questions=5)
     batch, chosen = maker(4), maker.chosen_graphs(4)
