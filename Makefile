@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 JOBS ?= 2
+ZOO_VENV ?= .zoo-env
 DATA ?= data/autonet
 TRAIN_ARCHITECTURES ?= 2000
 VALIDATION_ARCHITECTURES ?= 300
@@ -18,7 +19,7 @@ MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint typecheck data pretrain train zoo reproduce release clean
+.PHONY: help venv demo test fuzz lint typecheck data pretrain train zoo zoo-env reproduce release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ demo: venv ## trace four networks of transformers at full size and ask the check
 test: venv ## run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS)
 
+fuzz: venv ## run 10,000 damaged and hostile files through every reader (FUZZ="--resume --target json ...")
+	OMP_NUM_THREADS=1 $(PY) tests/fuzz/run.py $(FUZZ)
+
 lint: venv ## check style with ruff
 	$(PY) -m ruff check .
 
@@ -63,6 +67,16 @@ train: venv ## train question answering for TIME_BUDGET seconds
 zoo: venv ## evaluate runs/aqa-SEED on 60 real networks
 	$(BIN)/accelerate launch examples/run_aqa.py --data $(DATA) --max_steps 0 --eval_on zoo \
 		--init_from runs/aqa-$(SEED) --output_dir runs/aqa-$(SEED)-zoo
+
+zoo-env: ## create ZOO_VENV, an environment beside the first with torchvision and timm (CPU torch), for the sweeps
+	test -x $(ZOO_VENV)/bin/python || $(PYTHON) -m venv $(ZOO_VENV)
+	$(ZOO_VENV)/bin/python -m pip install --quiet --upgrade pip setuptools wheel
+	$(ZOO_VENV)/bin/python -m pip install --quiet -c constraints.txt torch
+	$(ZOO_VENV)/bin/python -m pip install --quiet -c constraints.txt --no-build-isolation -e ".[dev]" pillow
+# Both want a torchvision that may bring another torch, so nothing that they depend on is chosen by them.
+	$(ZOO_VENV)/bin/python -m pip install --quiet --no-deps torchvision==0.28.0 timm==1.0.31
+	$(ZOO_VENV)/bin/python tools/torchvision_schemas.py
+	$(ZOO_VENV)/bin/python -c "import timm, torchvision; from transformers import AutoProcessor, pipeline"
 
 reproduce: ## data, pre-training, question answering and the real networks, one after the other
 	$(MAKE) data

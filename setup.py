@@ -21,7 +21,7 @@ REQUIREMENTS = [
 
 DATA = ["datasets>=3.6", "pyarrow>=18", "tqdm>=4.66"]
 TRAIN = ["accelerate>=1.15", "evaluate>=0.4.6"]
-TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "psutil>=6"]
+TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "psutil>=6", "onnx>=1.18", "onnxscript>=0.5", "peft>=0.21"]
 LINT = ["ruff>=0.9", "mypy>=1.14"]
 
 setup(

@@ -104,7 +104,8 @@ def ask(answer: Pipeline, traced: Traced) -> Iterator[tuple[Question, list[dict[
     answers = answer({"architecture": traced.graph, "questions": [question.text for question in questions]})
     facts = GraphFacts(traced.graph)
     for question, given in zip(questions, answers, strict=True):
-        yield question, given, facts.answer(question.question_type, question.subject).value
+        fact = facts.answer(question.question_type, question.subject).value
+        yield question, given, ("cannot tell",) if fact is None else fact
 
 
 def verdict(given: Sequence[dict[str, Any]], fact: Sequence[str]) -> str:

@@ -1,29 +1,34 @@
-"""Time of `trace` against `torch.export` on transformers models at their default sizes.
+"""Time and memory of `trace` against `torch.export` and torchview, on transformers models at their default sizes.
 
-    python benchmarks/tracing.py [--models bert llama] [--repeats 3] [--output benchmarks/results/tracing.json]
+    python benchmarks/tracing.py [--models bert llama] [--repeats 3] [--work FOLDER] [--seconds 100]
 
-* Both build the model on `meta` and capture it with the same inputs; no weights are allocated by either.
-* `torch.export` runs with `strict=False`; where it fails on meta tensors it gets fake tensors, and a second failure is
-  reported as one.
-* Seconds are processor time of one thread, which other work on the machine changes little.
-* warm: the best of several runs in one process, the two interleaved. cold: the first run of a fresh process each,
-  after the imports.
+* All build the model on `meta` and capture it with the same inputs; no weights are allocated by any.
+* `torch.export` runs with `strict=False`; where it fails on meta tensors it gets fake tensors. A failure is reported.
+* Beside them: a plain forward pass on `meta` (the floor of whatever runs the model once), torchinfo (modules, no
+  graph) and `torch.fx` (a graph without shapes).
+* Seconds are processor time of one thread, which other work on the machine changes little. warm: the best of several
+  runs in one process, the tools interleaved. cold: the first run of a new process each, which has everything imported
+  and nothing run; memory is the peak of that process.
+* Every model is a file in the work folder, so that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import logging
 import math
+import multiprocessing
 import os
 import platform
-import subprocess
+import resource
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -32,57 +37,16 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 
-MODELS = ("resnet", "vit", "bert", "gpt2", "t5", "llama", "whisper", "clip", "mamba", "mixtral")
-TOOLS = ("trace", "export")
+from benchmarks.tracing_tools import TOOLS, choose, import_all  # noqa: E402
 
-
-def default_config(model_type: str) -> Any:
-    """Default configuration of a transformers model type."""
-    from transformers import CONFIG_MAPPING
-
-    return CONFIG_MAPPING[model_type]()
-
-
-def run_trace(model_type: str) -> int:
-    """Builds and traces; number of nodes."""
-    from processing_archbert.tracing_archbert import trace
-
-    return trace(default_config(model_type)).num_nodes
-
-
-def run_export(model_type: str, fake: bool = False) -> int:
-    """Builds on meta (or as fake tensors) and exports with the inputs that `trace` uses; number of nodes."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from transformers import AutoModel
-
-    from processing_archbert.dummy_inputs_config_archbert import config_inputs
-    from processing_archbert.tracing_mirror_archbert import traceable_config
-
-    config = traceable_config(default_config(model_type))
-    if not fake:
-        with torch.device("meta"):
-            model = AutoModel.from_config(config).eval()
-        inputs = {k: v.to("meta") for k, v in next(config_inputs(config, model)).items()}
-        return len(torch.export.export(model, (), inputs, strict=False).graph.nodes)
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        model = AutoModel.from_config(config).eval()
-        inputs = {
-            k: torch.empty(v.shape, dtype=v.dtype) if v.device.type == "meta" else mode.from_tensor(v)
-            for k, v in next(config_inputs(config, model)).items()
-        }
-    return len(torch.export.export(model, (), inputs, strict=False).graph.nodes)
-
-
-def choose_export(model_type: str) -> tuple[Callable[[], int] | None, str]:
-    """The way of exporting that works for this model, and its name or the reason of the failure."""
-    reasons = []
-    for label, fake in (("meta", False), ("fake tensors", True)):
-        try:
-            run_export(model_type, fake)
-            return functools.partial(run_export, model_type, fake), label
-        except Exception as error:
-            reasons.append(f"{label}: {type(error).__name__}: {' '.join(str(error).split())[:160]}")
-    return None, "; ".join(reasons)
+MODELS = (
+    "resnet", "convnext", "swin", "segformer", "vit", "deit", "clip", "bert", "distilbert", "electra", "gpt2", "opt",
+    "llama", "qwen2", "mixtral", "mamba", "t5", "bart", "whisper", "wav2vec2",
+)  # fmt: skip
+COLD = ("trace", "export", "torchview", "floor")
+RIVALS = ("export", "torchview")
+NAMES = {"export": "torch.export", "torchview": "torchview", "floor": "forward", "torchinfo": "torchinfo",
+         "fx": "torch.fx"}  # fmt: skip
 
 
 def timed(function: Callable[[], int]) -> tuple[float, int]:
@@ -93,12 +57,11 @@ def timed(function: Callable[[], int]) -> tuple[float, int]:
 
 
 def measure_warm(model_type: str, repeats: int) -> dict[str, Any]:
-    """Best times of both tools in this process, interleaved."""
-    export, how = choose_export(model_type)
-    run_trace(model_type)
-    best: dict[str, Any] = {"export_way": how}
+    """Best times of all tools in this process, interleaved; `ways` says which way of a tool ran, or why none did."""
+    chosen = {tool: choose(tool, model_type) for tool in TOOLS}
+    best: dict[str, Any] = {"ways": {tool: way for tool, (_, way) in chosen.items()}}
     for _ in range(repeats):
-        for tool, function in (("trace", lambda: run_trace(model_type)), ("export", export)):
+        for tool, (function, _) in chosen.items():
             if function is not None:
                 seconds, nodes = timed(function)
                 best[tool] = min(best.get(tool, math.inf), seconds)
@@ -106,109 +69,94 @@ def measure_warm(model_type: str, repeats: int) -> dict[str, Any]:
     return best
 
 
-def measure_cold(model_type: str, tool: str, way: str) -> float | None:
-    """Time of the first call in a fresh process, after the imports of torch, transformers and both tools."""
-    command = [sys.executable, __file__, "--cold", tool, "--models", model_type, "--way", way]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return float(result.stdout.split()[-1]) if result.returncode == 0 else None
+def measure_cold(model_type: str, tool: str, way: int) -> dict[str, float]:
+    """Time of the first call in this process, and the memory of the process before it and at its peak (megabytes)."""
+    before = peak_megabytes()
+    seconds, _ = timed(lambda: TOOLS[tool][way](model_type))
+    return {"seconds": seconds, "imported": before, "peak": peak_megabytes()}
 
 
-def run_cold(model_type: str, tool: str, way: str) -> None:
-    """Prints the seconds of one first call."""
-    import torch.export  # noqa: F401
-    import transformers.modeling_utils  # noqa: F401
-
-    import processing_archbert  # noqa: F401
-
-    default_config(model_type)
-    function = (lambda: run_trace(model_type)) if tool == "trace" else (lambda: run_export(model_type, way != "meta"))
-    print(timed(function)[0])
+def peak_megabytes() -> float:
+    """The most memory that this process ever held (Linux counts it since the process was made, not its parent's)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(text for text in status.read_text().splitlines() if text.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def geometric_mean(values: list[float]) -> float:
-    """Geometric mean; 0 for no values."""
-    return math.exp(sum(map(math.log, values)) / len(values)) if values else 0.0
+def in_new_process(function: Callable[..., Any], *args: Any) -> Any:
+    """The result of a call in a new process that has everything imported and has run nothing; None where it dies."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        try:
+            return pool.submit(function, *args).result()
+        except BrokenProcessPool:
+            return None
 
 
 def measure(model_type: str, repeats: int) -> dict[str, Any]:
-    """One row of the table."""
-    row: dict[str, Any] = {"model": model_type, "warm": measure_warm(model_type, repeats)}
-    way = row["warm"]["export_way"]
-    row["cold"] = {tool: measure_cold(model_type, tool, way) for tool in TOOLS if tool in row["warm"]}
-    for kind in ("warm", "cold"):
-        ours, theirs = row[kind].get("trace"), row[kind].get("export")
-        row[f"{kind}_ratio"] = theirs / ours if ours and theirs else None
-    return row
+    """Everything that is measured of one model."""
+    import_all(model_type)
+    warm = in_new_process(measure_warm, model_type, repeats)
+    ways = warm["ways"]
+    cold = {t: in_new_process(measure_cold, model_type, t, ways[t]) for t in COLD if isinstance(ways[t], int)}
+    return {"model": model_type, "warm": warm, "cold": cold}
 
 
-def format_row(row: dict[str, Any]) -> str:
-    """One line of the printed table."""
-
-    def cell(value: float | None) -> str:
-        return f"{value:10.3f}" if value is not None else "    failed"
-
-    parts = [f"{row['model']:10s}"]
-    for kind in ("warm", "cold"):
-        parts += [cell(row[kind].get("trace")), cell(row[kind].get("export")), cell(row[f"{kind}_ratio"])]
-    return " ".join(parts) + f"  {row['warm'].get('trace_nodes')} / {row['warm'].get('export_nodes')}"
+def ratio(row: dict[str, Any], kind: str, tool: str) -> float | None:
+    """Time (`warm`, `cold`) or memory (`memory`) of a tool as a multiple of ours; None where it fails."""
+    if kind == "warm":
+        ours, theirs = row["warm"].get("trace"), row["warm"].get(tool)
+    else:
+        key = "peak" if kind == "memory" else "seconds"
+        ours, theirs = ((row["cold"].get(t) or {}).get(key) for t in ("trace", tool))
+    return theirs / ours if ours and theirs else None
 
 
-def main() -> None:
-    """Measures, prints the table and writes the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "tracing.json")
-    parser.add_argument("--cold", choices=TOOLS, help=argparse.SUPPRESS)
-    parser.add_argument("--way", default="meta", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
-    torch.set_num_threads(1)
-    if arguments.cold:
-        run_cold(arguments.models[0], arguments.cold, arguments.way)
-        return
-    print(f"{'':10s} {'trace':>10s} {'export':>10s} {'ratio':>10s} {'cold trace':>10s} {'export':>10s} {'ratio':>10s}"
-          "  nodes")  # fmt: skip
-    rows = []
-    for model_type in arguments.models:
-        rows.append(measure(model_type, arguments.repeats))
-        print(format_row(rows[-1]), flush=True)
-    summary = {
-        f"geometric_mean_{kind}_ratio": geometric_mean([r[f"{kind}_ratio"] for r in rows if r[f"{kind}_ratio"]])
-        for kind in ("warm", "cold")
-    }
-    print(*(f"{name} {value:.2f}" for name, value in summary.items()), sep="\n")
-    write_results(arguments, rows, summary)
+def geometric_mean(values: list[float]) -> float | None:
+    """Geometric mean; None for no values."""
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
 
 
-def table_rows(rows: list[dict[str, Any]], summary: dict[str, float]) -> list[dict[str, Any]]:
-    """The table of the README: ratios, no seconds, which would be those of one machine."""
-    table = [
-        {
-            "model": row["model"],
-            "nodes": row["warm"].get("trace_nodes"),
-            "nodes of torch.export": row["warm"].get("export_nodes"),
-            "export / trace, warm": row["warm_ratio"],
-            "export / trace, cold": row["cold_ratio"],
-        }
-        for row in rows
-    ]
-    means = {f"export / trace, {kind}": summary[f"geometric_mean_{kind}_ratio"] for kind in ("warm", "cold")}
-    return [*table, {"model": "geometric mean", "nodes": None, "nodes of torch.export": None, **means}]
+def table_columns() -> list[tuple[str, str, str]]:
+    """Title, kind and tool of the columns of ratios."""
+    columns = [(f"{NAMES[tool]}, {kind}", kind, tool) for tool in RIVALS for kind in ("warm", "cold", "memory")]
+    return [*columns, *((NAMES[tool], "warm", tool) for tool in ("floor", "torchinfo", "fx"))]
 
 
-def write_results(arguments: argparse.Namespace, rows: list[dict[str, Any]], summary: dict[str, float]) -> None:
+def table_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The table: multiples of ours, no seconds, which would be those of one machine; empty where a tool fails."""
+    columns = table_columns()
+    table: list[dict[str, Any]] = []
+    for row in rows:
+        nodes = {"nodes": row["warm"].get("trace_nodes"), "nodes of torch.export": row["warm"].get("export_nodes")}
+        table.append({"model": row["model"], **nodes, **{title: ratio(row, k, t) for title, k, t in columns}})
+    means = {title: geometric_mean([r for row in rows if (r := ratio(row, k, t))]) for title, k, t in columns}
+    worked = {title: sum(ratio(row, k, t) is not None for row in rows) for title, k, t in columns}
+    blank = {"nodes": None, "nodes of torch.export": None}
+    return [*table, {"model": "geometric mean", **blank, **means}, {"model": "models that work", **blank, **worked}]
+
+
+def print_row(row: dict[str, Any]) -> None:
+    """One line: seconds of `trace`, then every ratio."""
+    cells = [f"{value:7.2f}" if (value := ratio(row, k, t)) else " failed" for _, k, t in table_columns()]
+    print(f"{row['model']:11s} {row['warm'].get('trace', math.nan):7.3f} s", *cells, flush=True)
+
+
+def write_results(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Writes what was measured, with what it was measured on."""
     import transformers
 
+    behind = [f"{r['model']}: {title}" for r in rows for title, k, t in table_columns() if t in RIVALS
+              and (value := ratio(r, k, t)) is not None and value < 1]  # fmt: skip
+    means = table_rows(rows)[-2]
     result = {
-        "title": "Tracing: time of torch.export as a multiple of ours",
-        "rows": table_rows(rows, summary),
+        "title": "Tracing: time and memory of other tools as multiples of ours",
+        "rows": table_rows(rows),
         "command": "python benchmarks/tracing.py",
         "seconds": (
             "processor time, one thread; warm: best of repeats in one process, interleaved; "
-            "cold: first call of a fresh process, after the imports"
+            "cold: first call of a new process, after the imports; memory: peak of that process, with the imports"
         ),
         "repeats": arguments.repeats,
         "threads": torch.get_num_threads(),
@@ -218,11 +166,41 @@ def write_results(arguments: argparse.Namespace, rows: list[dict[str, Any]], sum
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
-        **summary,
+        **{f"geometric_mean_{kind}_ratio": means[f"torch.export, {kind}"] for kind in ("warm", "cold")},
+        "slower_or_larger_than_another": behind,
         "models": rows,
     }
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(*(f"{name}: {value}" for name, value in means.items() if isinstance(value, float)), sep="\n")
+    print("behind:", ", ".join(behind) or "nowhere")
+
+
+def main() -> None:
+    """Measures, prints the table and writes the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "tracing")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="start no further model after so long")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "tracing.json")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(1)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    for model_type in arguments.models:
+        path = arguments.work / f"{model_type}.json"
+        if not path.exists() and time.monotonic() - start < arguments.seconds:
+            path.write_text(json.dumps(measure(model_type, arguments.repeats)), encoding="utf-8")
+        if path.exists():
+            print_row(json.loads(path.read_text(encoding="utf-8")))
+    paths = [arguments.work / f"{model_type}.json" for model_type in arguments.models]
+    if all(path.exists() for path in paths):
+        write_results(arguments, [json.loads(path.read_text(encoding="utf-8")) for path in paths])
+    else:
+        print("models are missing; run it again to go on")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import hashlib
 import heapq
 import importlib
 import json
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +29,10 @@ FORMAT = "archbert-architecture-graph"
 FORMAT_VERSION = 1
 HASH_ROUNDS = 4
 MAX_NODES = 5_000_000
+NO_DATA_FLOW = "data flow"
+"""Stands in `incomplete` where the nodes are known, but not what they read: a graph without edges."""
+PACKED_WEIGHTS = "packed weights"
+"""Stands in `incomplete` where weights are stored packed, so that the parameters cannot be counted."""
 
 
 class ArchitectureGraphError(ValueError):
@@ -51,7 +56,8 @@ class ArchitectureGraph:
         source: where it came from, for people.
         num_parameters: number of unique parameters of the network.
         unused_parameters: parameters that no node uses; `node_parameters.sum() + unused_parameters == num_parameters`.
-        incomplete: names of the towers that the graph misses; empty when nothing is missing.
+        incomplete: names of the towers that the graph misses, or `NO_DATA_FLOW`; empty when nothing is missing.
+        guesses: values that its control flow read and that had to be guessed, as `module path: function`.
         extraction_version: version of the op and attribute tables the graph was made with.
         library_versions: versions of the libraries it was made with.
 
@@ -72,12 +78,14 @@ class ArchitectureGraph:
     incomplete: tuple[str, ...] = ()
     extraction_version: int = EXTRACTION_VERSION
     library_versions: Mapping[str, str] = field(default_factory=dict)
+    guesses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         num_nodes = _checked_length("op_types", self.op_types)
         _set(self, "op_types", _checked_strings("op_types", self.op_types, allow_empty=False))
         _set(self, "node_names", _checked_strings("node_names", self.node_names, length=num_nodes))
         _set(self, "incomplete", _checked_strings("incomplete", self.incomplete))
+        _set(self, "guesses", _checked_strings("guesses", self.guesses))
         _set(self, "shapes", _checked_counts("shapes", self.shapes, (num_nodes, 4), np.int32))
         _set(self, "attributes", _checked_counts("attributes", self.attributes, (num_nodes, NUM_ATTRIBUTES), np.int32))
         _set(self, "node_parameters", _checked_counts("node_parameters", self.node_parameters, (num_nodes,), np.int64))
@@ -145,6 +153,11 @@ class ArchitectureGraph:
     def num_edges(self) -> int:
         """e, the number of edges."""
         return int(self.edge_index.shape[1])
+
+    @property
+    def has_data_flow(self) -> bool:
+        """False where only layers are known, and those by their names: a tree read from a header of weights."""
+        return NO_DATA_FLOW not in self.incomplete
 
     def __len__(self) -> int:
         return self.num_nodes
@@ -223,7 +236,7 @@ class ArchitectureGraph:
         """A dictionary of plain lists, numbers and strings with `format` and `version`; `from_dict` reads it back."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
-        plain |= {k: list(plain[k]) for k in ("op_types", "node_names", "incomplete")}
+        plain |= {k: list(plain[k]) for k in ("op_types", "node_names", "incomplete", "guesses")}
         plain["library_versions"] = dict(sorted(self.library_versions.items()))
         return {"format": FORMAT, "version": FORMAT_VERSION, "attribute_names": list(ATTRIBUTES), **plain}
 
@@ -238,13 +251,14 @@ class ArchitectureGraph:
             raise ArchitectureGraphError(f"format has to be {FORMAT!r}; this is not a saved ArchitectureGraph.")
         if data.get("version") != FORMAT_VERSION:
             raise ArchitectureGraphError(
-                f"version is {data.get('version')!r}; this package reads version {FORMAT_VERSION}."
+                f"version is {reprlib.repr(data.get('version'))}; this package reads version {FORMAT_VERSION}."
             )
-        if tuple(data.get("attribute_names", ATTRIBUTES)) != ATTRIBUTES:
+        attribute_names = data.get("attribute_names", ATTRIBUTES)
+        if not isinstance(attribute_names, (list, tuple)) or tuple(attribute_names) != ATTRIBUTES:
             raise ArchitectureGraphError("attribute_names differ from this package's schema; extract the graph anew.")
         names = {f.name for f in dataclasses.fields(cls)}
         given = {k: v for k, v in data.items() if k not in ("format", "version", "attribute_names")}
-        missing, unknown = sorted(names - set(given)), sorted(set(given) - names)
+        missing, unknown = sorted(names - set(given) - {"guesses"}), sorted(set(given) - names)
         if missing or unknown:
             raise ArchitectureGraphError(f"fields are missing: {missing}, or unknown: {unknown}.")
         return cls(**given)
@@ -287,11 +301,11 @@ class ArchitectureGraph:
             ArchitectureGraphError: a column is missing or wrong.
         """
         names = [f.name for f in dataclasses.fields(cls) if f.name not in ("edge_index", "library_versions")]
-        missing = [name for name in (*names, "src", "dst") if name not in row]
+        missing = [name for name in (*names, "src", "dst") if name not in row and name != "guesses"]
         if missing:
             raise ArchitectureGraphError(f"columns are missing: {', '.join(missing)}.")
         m = len(row["op_types"])
-        fields = {name: row[name] for name in names}
+        fields = {name: row[name] for name in names if name in row}
         fields["shapes"] = _reshaped("shapes", row["shapes"], m, 4)
         fields["attributes"] = _reshaped("attributes", row["attributes"], m, NUM_ATTRIBUTES)
         if len(row["src"]) != len(row["dst"]):
@@ -431,13 +445,13 @@ def _checked_strings(name: str, values: Any, length: int | None = None, allow_em
     for i, value in enumerate(values):
         if not isinstance(value, str) or not (value or allow_empty):
             allowed = "a string" if allow_empty else "a non-empty string"
-            raise ArchitectureGraphError(f"{name}[{i}] is {value!r}; {allowed} is allowed.")
+            raise ArchitectureGraphError(f"{name}[{i}] is {reprlib.repr(value)}; {allowed} is allowed.")
     return tuple(str(value) for value in values)
 
 
 def _checked_count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < 2**63:
-        raise ArchitectureGraphError(f"{name} is {value!r}; an integer from 0 is allowed.")
+        raise ArchitectureGraphError(f"{name} is {reprlib.repr(value)}; an integer from 0 is allowed.")
     return int(value)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .architecture_graph_archbert import ArchitectureGraph
+from .architecture_graph_archbert import PACKED_WEIGHTS, ArchitectureGraph
 from .folding_archbert import level_signatures, node_kinds, repeated_blocks
 from .ops_archbert import ATTRIBUTE_INDEX, is_layer, op_category
 from .questions_archbert import (
@@ -213,7 +213,8 @@ class GraphFacts:
     def answer(self, question_type: str, subject: str = "") -> Fact:
         """The true answers to a question of the closed world, as strings in the order of `ANSWERS`.
 
-        An answer outside `ANSWERS` (a kernel of three dimensions, say) is given all the same, after the others.
+        An answer outside `ANSWERS` (a kernel of three dimensions, say) is given all the same, after the others. The
+        value is None, unknown, where the graph shows no data flow (its layers are then told by their names alone).
 
         Raises:
             ValueError: an unknown question type, or a subject that the type does not have.
@@ -223,6 +224,8 @@ class GraphFacts:
             raise ValueError(f"{question_type!r} is no question type; there are {', '.join(QUESTION_TYPES)}.")
         if subject not in (subjects or ("",)):
             raise ValueError(f"{question_type} has no subject {subject!r}; it has {', '.join(subjects) or 'none'}.")
+        if not self.graph.has_data_flow:
+            return Fact(None)
         if question_type == "layer_function":
             nodes = self.nodes_of(subject)
             return Fact((LAYER_FUNCTIONS[subject] if nodes else absent(subject),), nodes)
@@ -254,7 +257,8 @@ class GraphFacts:
         (`layer`, `than`), `most_frequent` (`layer`), `follows` (`layer`, `after`).
 
         Returns:
-            Value True, False, or None where the graph misses a tower that could change it.
+            Value True, False, or None where the graph misses a tower that could change it. Of a graph without data flow
+            only the number of parameters is known.
 
         Raises:
             ValueError: an unknown claim type.
@@ -266,7 +270,8 @@ class GraphFacts:
         fact = check(self, claim)
         monotone = kind in ("contains", "kernel_size", "follows")
         settled = fact.value if monotone else (not fact.value if kind in ("lacks", "lacks_category") else False)
-        settled = settled or kind == "parameters"
+        settled = (settled and self.graph.has_data_flow) or kind == "parameters"
+        settled = settled and PACKED_WEIGHTS not in self.graph.incomplete
         return fact if settled or not self.graph.incomplete else Fact(None, fact.nodes)
 
     def all_hold(self, claims: Iterable[Mapping[str, Any]]) -> bool | None:

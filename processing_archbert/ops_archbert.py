@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 
 ATTRIBUTES: tuple[str, ...] = (
     "kernel_d",
@@ -81,22 +81,29 @@ _CATEGORIES: dict[str, str] = {
     "recurrent": "LSTM GRU RNN LSTMCell GRUCell RNNCell",
     "positional": "RotaryEmbedding",
     "upsampling": "Upsample PixelShuffle PixelUnshuffle",
-    "padding": f"pad {_dims('ReflectionPad')} {_dims('ReplicationPad')} {_dims('CircularPad')}",
+    "padding": f"pad {_dims('ReflectionPad')} {_dims('ReplicationPad')} {_dims('CircularPad')} pad_sequence",
     "similarity": "CosineSimilarity PairwiseDistance",
     "rearrangement": "ChannelShuffle Fold Unfold",
     "arithmetic": "add sub mul div matmul einsum outer pow neg reciprocal addcmul addcdiv lerp remainder floor_divide "
-    "dot cross kron cdist",
+    "dot cross kron cdist tensordot vecdot",
     "elementwise": "abs exp expm1 log log1p log2 sqrt rsqrt square sin cos tan asin acos atan atan2 sinh cosh erf "
     "erfinv sign round floor ceil trunc frac maximum minimum clamp logical_and logical_or logical_not "
-    "eq ne lt le gt ge isnan bitwise_and bitwise_or angle polar complex real imag",
+    "eq ne lt le gt ge isnan bitwise_and bitwise_or angle polar complex real imag exp2 log10 logaddexp hypot sinc "
+    "erfc asinh acosh atanh lgamma digamma heaviside copysign logical_xor bitwise_xor bitwise_left_shift "
+    "bitwise_right_shift isinf isfinite isin",
     "reduction": "mean sum prod max min amax amin argmax argmin all any var std norm logsumexp cumsum cumprod cummax "
-    "logcumsumexp median topk sort argsort unique bincount histc count_nonzero",
+    "logcumsumexp median topk sort argsort unique bincount histc count_nonzero nanmean mode kthvalue quantile cummin",
     "indexing": "cat stack where getitem setitem gather scatter scatter_add scatter_reduce index_select index_add "
     "index_copy index_put index_fill masked_scatter take_along_dim one_hot repeat_interleave searchsorted nonzero "
-    "tril triu roll flip as_strided diagonal diag_embed meshgrid",
+    "tril triu roll flip as_strided diagonal diag_embed meshgrid bucketize diag rot90 block_diag take put "
+    "unique_consecutive masked_select argwhere",
     "signal": "fft ifft rfft irfft fft2 ifft2 rfft2 irfft2 fftn stft istft grid_sample affine_grid "
-    "normalize nms roi_align",
-    "linalg": "inv det svd qr eigh solve cholesky",
+    "normalize nms roi_align hfft ihfft ifftn rfftn irfftn fftshift ifftshift roi_pool ps_roi_align ps_roi_pool "
+    "deform_conv2d",
+    "linalg": "inv det svd qr eigh solve cholesky solve_triangular lu pinv matrix_exp matrix_power slogdet trace "
+    "cholesky_solve",
+    "loss": "MSELoss L1Loss SmoothL1Loss HuberLoss CrossEntropyLoss NLLLoss BCELoss BCEWithLogitsLoss KLDivLoss "
+    "CosineEmbeddingLoss TripletMarginLoss MarginRankingLoss CTCLoss",
     "experts": "grouped_mm",
     "scan": "selective_scan associative_scan",
     "parameter": "parameter",
@@ -142,6 +149,11 @@ FUNCTIONAL_TWINS: dict[str, str] = {
     "pixel_shuffle": "PixelShuffle", "pixel_unshuffle": "PixelUnshuffle", "channel_shuffle": "ChannelShuffle",
     "cosine_similarity": "CosineSimilarity", "pairwise_distance": "PairwiseDistance",
     "unfold": "Unfold", "fold": "Fold",
+    "mse_loss": "MSELoss", "l1_loss": "L1Loss", "smooth_l1_loss": "SmoothL1Loss", "huber_loss": "HuberLoss",
+    "cross_entropy": "CrossEntropyLoss", "nll_loss": "NLLLoss", "nll_loss_nd": "NLLLoss",
+    "binary_cross_entropy": "BCELoss", "binary_cross_entropy_with_logits": "BCEWithLogitsLoss",
+    "kl_div": "KLDivLoss", "cosine_embedding_loss": "CosineEmbeddingLoss", "triplet_margin_loss": "TripletMarginLoss",
+    "margin_ranking_loss": "MarginRankingLoss", "ctc_loss": "CTCLoss",
 }  # fmt: skip
 """torch function name (in-place underscore stripped) -> the `torch.nn` module that computes the same."""
 
@@ -156,7 +168,12 @@ FUNCTION_ALIASES: dict[str, str] = {
     "_grouped_mm": "grouped_mm", "inner": "dot", "msort": "sort", "arctan2": "atan2", "expit": "Sigmoid",
     "special_expit": "Sigmoid", "special_softmax": "Softmax", "special_log_softmax": "LogSoftmax",
     "_scaled_dot_product_attention": "scaled_dot_product_attention", "index_reduce": "index_add",
-    "rdiv": "div", "clamp_min": "clamp", "clamp_max": "clamp",
+    "rdiv": "div", "clamp_min": "clamp", "clamp_max": "clamp", "triangular_solve": "solve_triangular",
+    "linalg_solve_triangular": "solve_triangular", "solve_ex": "solve", "linalg_solve_ex": "solve", "inv_ex": "inv",
+    "linalg_inv_ex": "inv", "inverse": "inv", "cholesky_ex": "cholesky", "linalg_cholesky_ex": "cholesky",
+    "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
+    "lu_factor": "lu", "linalg_lu_factor": "lu", "ger": "outer",
+    "histogram": "histc", "nanmedian": "median", "nansum": "sum", "nanquantile": "quantile",
 }  # fmt: skip
 """Other spellings of one function -> its canonical name."""
 

@@ -16,7 +16,7 @@ import torch
 from transformers.pipelines.base import ChunkPipeline
 
 ITEM_KEYS = ("architecture", "inputs", "question", "questions")
-CALL_PARAMETERS = ("top_k", "fold", "truncation", "batch_size", "num_workers")
+CALL_PARAMETERS = ("top_k", "fold", "truncation", "architecture_kwargs", "batch_size", "num_workers")
 ANSWER_THRESHOLD = 0.5
 _REMEMBERED_ARCHITECTURES = 64
 _EXAMPLE = '{"architecture": "resnet", "question": "Which pooling is used?"}'
@@ -28,8 +28,10 @@ class ArchitectureQuestionAnsweringPipeline(ChunkPipeline):
     Load it with ``pipeline("architecture-question-answering", model=FOLDER_OR_ID, trust_remote_code=True)`` and call
     it with an item, or with a list or generator of items. An item is a dictionary with
 
-    - ``architecture``: an `ArchitectureGraph` (or its dictionary), an ``nn.Module``, a transformers config, the path
-      of a ``config.json`` or of a saved graph, a model type such as ``"bert"``, or a Hub id;
+    - ``architecture``: whatever `load_architecture` takes: an `ArchitectureGraph` (or its dictionary), an
+      ``nn.Module``, a transformers config, a model type such as ``"bert"``, ``"timm:NAME"``, the path of a
+      ``config.json``, of a saved graph or of a ``.onnx``, ``.pt2``, ``.safetensors`` or ``.gguf`` file, a folder, or a
+      Hub id; or one of these with hints, as ``{"source": "model.gguf", "time_limit": 60}``;
     - ``inputs`` (optional): what the module is called with, where it cannot be made up; a tensor, a tuple or a
       dictionary of keyword arguments;
     - ``question``: a string; or ``questions``: several of them.
@@ -43,11 +45,14 @@ class ArchitectureQuestionAnsweringPipeline(ChunkPipeline):
     - ``top_k``: how many answers to give. By default, all whose score is above 0.5, or the single best.
     - ``fold``: whether equal parts of the graph are folded into one token (exact, and faster); True by default.
     - ``truncation``: whether to cut a graph of more tokens than the processor's ``max_nodes`` instead of refusing it.
+    - ``architecture_kwargs``: hints of `load_architecture` for all items (``task``, ``component``,
+      ``trust_remote_code``, ``isolate``, ``time_limit``, ``memory_limit``); an item's own come before them.
     - ``batch_size``: how many questions are put through the model at once.
 
     Raises:
         ValueError: an item or a parameter is not as said above; the message names what was given and what is allowed.
-        ArchitectureTraceError: the network cannot be traced.
+        ArchitectureSourceError: an architecture cannot be read.
+        ArchitectureTraceError: the network cannot be traced, or a limit was reached.
     """
 
     _load_processor = True
@@ -71,6 +76,8 @@ class ArchitectureQuestionAnsweringPipeline(ChunkPipeline):
         for name in ("fold", "truncation"):
             if name in parameters:
                 preprocess[name] = bool(parameters[name])
+        if "architecture_kwargs" in parameters:
+            preprocess["architecture_kwargs"] = _checked_hints(parameters["architecture_kwargs"])
         if "top_k" in parameters:
             postprocess["top_k"] = _checked_top_k(parameters["top_k"])
         return preprocess, {}, postprocess
@@ -99,6 +106,7 @@ class ArchitectureQuestionAnsweringPipeline(ChunkPipeline):
         item: Any,
         fold: bool = True,
         truncation: bool | None = None,
+        architecture_kwargs: Mapping[str, Any] | None = None,
         remembered: OrderedDict[Any, tuple[Any, ...]] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """One row of model inputs for every question of `item`, every tensor with a first dimension of 1."""
@@ -107,8 +115,8 @@ class ArchitectureQuestionAnsweringPipeline(ChunkPipeline):
         if remembered is not None and key in remembered:
             tokens = remembered[key][-1]
         else:
-            given = {"architectures": [architecture], "inputs": [inputs]}
-            tokens = dict(self.processor(**given, return_tensors="pt", fold=fold, truncation=truncation))
+            options = {"fold": fold, "truncation": truncation, "architecture_kwargs": architecture_kwargs}
+            tokens = dict(self.processor(architectures=[architecture], inputs=[inputs], **options))
         if remembered is not None:
             remembered[key] = (architecture, inputs, tokens)  # kept alive, so that no other object gets their id
             remembered.move_to_end(key)
@@ -138,6 +146,12 @@ class ArchitectureQuestionAnsweringPipeline(ChunkPipeline):
             {"answer": labels[index], "score": score}
             for index, score in zip(order[:count].tolist(), scores[:count].tolist(), strict=True)
         ]
+
+
+def _checked_hints(hints: Any) -> dict[str, Any]:
+    if not isinstance(hints, (Mapping, type(None))):
+        raise ValueError(f"architecture_kwargs is {type(hints).__name__}; a dictionary of hints is allowed.")
+    return dict(hints or {})
 
 
 def _checked_top_k(top_k: Any) -> int | None:

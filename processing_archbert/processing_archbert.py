@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
 from .graph_features_archbert import SPECIAL_OPS, UNK_ID, ArchBertGraphFeatureExtractor, GraphEncoding
-from .sources_archbert import load_architecture
+from .sources_archbert import described_source, load_architecture
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 
@@ -63,20 +63,24 @@ class ArchBertProcessor(ProcessorMixin):
         truncation: bool | None = None,
         inputs: Any = None,
         trust_remote_code: bool = False,
+        architecture_kwargs: Mapping[str, Any] | None = None,
     ) -> BatchFeature:
         """The batch of texts and architectures, row i of one belonging to row i of the other.
 
         Args:
             text: one text or a list of them.
             architectures: one architecture or a list (or tuple) of them: graphs, their dictionaries or rows,
-                `nn.Module`s, transformers configs, or strings (see `load_architecture`).
+                `nn.Module`s, transformers configs, or strings and paths (see `load_architecture`); or any of these
+                with hints of its own, as `{"source": "model.safetensors", "task": "fill-mask"}`.
             return_tensors: "pt", or "np".
             fold: fold equal parts of a graph into one token.
             padding: of the text: True (to the longest), or "max_length".
             truncation: cut graphs of more than `max_nodes` tokens; the feature extractor's own setting by default.
             inputs: for one architecture what its module is called with; for a list a list of that, with None where
                 it is made up.
-            trust_remote_code: whether code of a Hub repository may run to build its config.
+            trust_remote_code: whether code of a Hub repository may run to build its network.
+            architecture_kwargs: hints of `load_architecture` for all architectures, such as
+                `{"task": "fill-mask", "time_limit": 60}`; an architecture's own hints come before them.
 
         Returns:
             For text `input_ids` and `attention_mask` (B, T), int64; for architectures the keys of
@@ -102,7 +106,7 @@ class ArchBertProcessor(ProcessorMixin):
         if sources is not None:
             given = _aligned_inputs(inputs, sources, single=not isinstance(architectures, (list, tuple)))
             encodings = self.encode_architectures(
-                sources, inputs=given, fold=fold, truncation=truncation, trust_remote_code=trust_remote_code
+                sources, given, fold, truncation, trust_remote_code, architecture_kwargs=architecture_kwargs
             )
             batch |= self._padded(encodings, return_tensors)
         elif inputs is not None:
@@ -116,23 +120,27 @@ class ArchBertProcessor(ProcessorMixin):
         fold: bool = True,
         truncation: bool | None = None,
         trust_remote_code: bool = False,
+        architecture_kwargs: Mapping[str, Any] | None = None,
     ) -> list[GraphEncoding]:
         """The unpadded graph tokens of architectures, in order; worth caching, `collate` makes batches of them.
 
         Args:
             architectures: a list of architectures, or one, as in a call.
             inputs: for each architecture what its module is called with, or None.
-            fold, truncation, trust_remote_code: as in a call.
+            fold, truncation, trust_remote_code, architecture_kwargs: as in a call.
         """
         sources = _as_list(architectures)
         given = [None] * len(sources) if inputs is None else list(inputs)
         if len(given) != len(sources):
             raise ValueError(f"There are {len(given)} inputs and {len(sources)} architectures; give equal numbers.")
-        graphs = (
-            load_architecture(source, module_inputs, trust_remote_code=trust_remote_code)
-            for source, module_inputs in zip(sources, given, strict=True)
-        )
-        return [self.feature_extractor.encode(graph, fold, truncation) for graph in graphs]
+        common = {"trust_remote_code": trust_remote_code, **(architecture_kwargs or {})}
+        encodings = []
+        for architecture, module_inputs in zip(sources, given, strict=True):
+            source, hints = described_source(architecture, common)
+            if module_inputs is not None:
+                hints["inputs"] = module_inputs
+            encodings.append(self.feature_extractor.encode(load_architecture(source, **hints), fold, truncation))
+        return encodings
 
     def collate(
         self,

@@ -1,267 +1,237 @@
 """`load_architecture`: whatever a user names an architecture by, to an `ArchitectureGraph`.
 
-* Graphs, modules, transformers configs, model types, `config.json`, saved graphs, Hub ids.
-* Only a config or a graph is ever read: no weights are loaded, nothing is unpickled, and code of a repository runs
-  only where `trust_remote_code=True` asks for it.
-* Every refusal is an `ArchitectureSourceError` that says what was given, what is allowed and what to do.
+What a string means is told by these rules; the first that fits decides:
+
+1. `torchvision:NAME` and `timm:NAME`: a network of that library, where it is installed;
+2. an address `http(s)://...`: a page or file of the Hub, else a `.safetensors` or `.gguf` file, of which the header
+   is fetched;
+3. an ending of pickles (`.bin`, `.pt`, `.pth`, `.ckpt`, ...), or of a format that is not read: refused unopened;
+4. a model type of transformers (`"bert"`; a file of that name is `"./bert"`);
+5. a folder, then a file; what a file is, its first bytes and its ending have to say alike;
+6. a file of a Hub repository, `owner/name/FILE.safetensors` (or `.gguf`): the header is fetched;
+7. a Hub id, `owner/name`: `config.json` is fetched, or `model_index.json` and the configurations that it names;
+8. anything else is refused, with the nearest names.
+
+No weights are loaded, nothing is unpickled, and code of a repository runs only where `trust_remote_code=True` asks for
+it. Files and Hub repositories are read in a child process with limits of time and memory (`isolation_archbert`).
+Every refusal is an `ArchitectureSourceError` that says what was given, what is allowed and what to do.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 import os
-import re
+import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import torch
-from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
 from torch import nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers import PretrainedConfig
 
-from .architecture_graph_archbert import FORMAT, ArchitectureGraph, as_architecture_graph
+from .architecture_graph_archbert import ArchitectureGraph, as_architecture_graph
+from .source_configs_archbert import is_known_type, model_class, without_quantization
+from .source_errors_archbert import ArchitectureSourceError, ArchitectureSourceWarning
+from .source_names_archbert import ALLOWED, MAX_JSON_BYTES, PICKLE_ENDINGS, Named, resolve_name
+from .source_readers_archbert import component_names, read_named, remote_model
 from .tracing_archbert import trace
 
-CONFIG_NAME = "config.json"
-MAX_JSON_BYTES = 64 * 2**20
-NUM_SUGGESTIONS = 5
+__all__ = [
+    "HINTS",
+    "MAX_JSON_BYTES",
+    "PICKLE_ENDINGS",
+    "ArchitectureSourceError",
+    "ArchitectureSourceWarning",
+    "described_source",
+    "load_architecture",
+    "load_components",
+]
 
-PICKLE_ENDINGS = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
-UNSUPPORTED_ENDINGS = {
-    ".onnx": "an ONNX file",
-    ".pt2": "an exported program",
-    ".safetensors": "a file of weights, which holds no computational graph",
-    ".gguf": "a file of weights, which holds no computational graph",
-    ".h5": "a Keras file",
-}
-UNSUPPORTED_PREFIXES = {"torchvision:": "a torchvision model", "timm:": "a timm model"}
-
-_ALLOWED = (
-    'an ArchitectureGraph, an nn.Module, a transformers config, a model type such as "bert", the path of a '
-    'config.json or of a saved graph, or a Hub id such as "google-bert/bert-base-uncased"'
-)
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-class ArchitectureSourceError(ValueError):
-    """What was given names no architecture that can be read; the message says why and what to give instead."""
+HINTS = ("inputs", "name", "task", "component", "trust_remote_code", "isolate", "time_limit", "memory_limit")
+"""The hints of `load_architecture`."""
 
 
 def load_architecture(
-    source: Any, inputs: Any = None, *, name: str = "", trust_remote_code: bool = False
+    source: Any,
+    inputs: Any = None,
+    *,
+    name: str = "",
+    task: str | None = None,
+    component: str | None = None,
+    trust_remote_code: bool = False,
+    isolate: bool | None = None,
+    time_limit: float | None = None,
+    memory_limit: int | None = None,
 ) -> ArchitectureGraph:
     """The graph of an architecture, however it is given.
 
     Args:
-        source: an `ArchitectureGraph` (of any copy of this package), its dictionary or Parquet row; an `nn.Module`; a
-            transformers config; or a string or path: a model type of transformers (`"bert"`; a file of that name is
-            `"./bert"`), a `config.json`, a folder with one, a saved graph (`.json`), or a Hub id (`"owner/name"`), of
-            which only `config.json` is fetched.
+        source: an `ArchitectureGraph` (of any copy of this package), its dictionary or Parquet row; an `nn.Module`
+            (adapters of PEFT are part of it, quantised layers are shown as what they compute); a transformers config;
+            or a string or path, which the rules of this module tell apart: a model type of transformers (`"bert"`),
+            `torchvision:NAME`, `timm:NAME`, a `config.json`, a folder with one or with a diffusers pipeline, a saved
+            graph (`.json`), a `.onnx`, `.pt2`, `.safetensors` or `.gguf` file, an address, or a Hub id.
         inputs: what the module is called with, where it cannot be made up: a tensor, a tuple or a dictionary of
             keyword arguments.
         name: name of the graph, for people; by default made from the source.
-        trust_remote_code: whether code of a Hub repository may run to build its config.
+        task: head of a network of transformers: a task of the Hub such as `"text-classification"`, an auto class such
+            as `"AutoModelForMaskedLM"`, a class, or `"auto"` for the class that the config names. By default the base
+            model; of a file of weights the network whose weights it holds.
+        component: of a pipeline's folder or repository, the network to read; by default the union of all.
+        trust_remote_code: whether code of a Hub repository, or of a folder, may run to build its network.
+        isolate: whether a child process reads a name or file. By default files and repositories are isolated, names of
+            installed libraries only with a limit; not what comes with inputs.
+        time_limit: seconds after which reading stops; by default 600.
+        memory_limit: bytes that reading may take, in a child process; by default `isolation_archbert.MEMORY_LIMIT`.
 
     Raises:
-        ArchitectureSourceError: the source cannot be read, or is of a kind that is not.
+        ArchitectureSourceError: the source cannot be read, is of a kind that is not, or a hint does not fit it.
         ArchitectureGraphError: a saved graph is malformed.
-        ArchitectureTraceError: the network cannot be traced.
+        ArchitectureTraceError: the network cannot be traced, or a limit was reached.
+
+    Warns:
+        ArchitectureSourceWarning: the source was read, but not all of it agrees or is shown.
     """
-    origin = os.fspath(source) if isinstance(source, (str, os.PathLike)) else ""
+    hints = {"name": name, "task": task, "component": component, "trust_remote_code": trust_remote_code}
     if isinstance(source, (str, os.PathLike)):
-        source = _resolved(origin, trust_remote_code)
+        named = resolve_name(os.fspath(source), trust_remote_code)
+        return _of_name(named, inputs, hints, isolate, time_limit, memory_limit)
+    for hint, value in (("component", component), ("memory_limit", memory_limit), ("isolate", isolate or None)):
+        if value is not None:
+            raise ArchitectureSourceError(
+                f"{hint} is given with a {type(source).__name__}; it belongs to a name or file."
+            )
     graph = as_architecture_graph(source)
     if graph is not None:
-        if inputs is not None:
-            raise ArchitectureSourceError("inputs are given with a graph, which needs none; leave inputs out.")
+        _refuse(f"an {type(graph).__name__}", inputs=inputs, task=task)
         return dataclasses.replace(graph, name=name) if name else graph
     if not isinstance(source, (nn.Module, PretrainedConfig)):
         raise ArchitectureSourceError(_wrong_type(source))
-    if isinstance(source, PretrainedConfig) and source.model_type not in CONFIG_MAPPING:
-        source = _remote_model(source, trust_remote_code)
-    return trace(source, inputs, name=name, source=origin)
+    options: dict[str, Any] = {"name": name, "max_seconds": time_limit or 600.0}
+    if isinstance(source, nn.Module):
+        _refuse("an nn.Module", task=task)
+        return trace(source, inputs, **options)
+    if not is_known_type(source.model_type):
+        return trace(remote_model(source, task, trust_remote_code), inputs, **options)
+    return trace(without_quantization(source), inputs, model_class=model_class(task, source), **options)
+
+
+def described_source(given: Any, hints: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    """An architecture and the hints for it, where both may be given as `{"source": ..., HINT: ...}`.
+
+    Args:
+        given: a source of `load_architecture`, or such a dictionary. A saved graph, which has a `source` as well, is
+            none.
+        hints: hints for all architectures; those of the dictionary come before them.
+
+    Raises:
+        ArchitectureSourceError: a hint is unknown.
+    """
+    own: dict[str, Any] = {}
+    if isinstance(given, Mapping) and "source" in given and not {"format", "op_types"} & set(given):
+        own = dict(given)
+        given = own.pop("source")
+    merged = {**(hints or {}), **own}
+    unknown = [str(hint)[:100] for hint in merged if hint not in HINTS]
+    if unknown:
+        raise ArchitectureSourceError(
+            f"{unknown[0]!r} is no hint for an architecture; allowed are {', '.join(HINTS)} (and source)."
+        )
+    return given, merged
+
+
+def load_components(
+    source: str | os.PathLike[str], *, time_limit: float | None = None, memory_limit: int | None = None
+) -> dict[str, ArchitectureGraph]:
+    """One graph for each network of a diffusers pipeline that can be read, by the component's name.
+
+    Args:
+        source: a folder with `model_index.json`, or the id of such a repository.
+        time_limit, memory_limit: for each network, as in `load_architecture`.
+
+    Raises:
+        ArchitectureSourceError: it is no pipeline, or none of its networks can be read.
+
+    Warns:
+        ArchitectureSourceWarning: a network cannot be read.
+    """
+    named = resolve_name(os.fspath(source), False)
+    graphs, reasons = {}, []
+    for component in component_names(named):
+        hints = {"name": component, "task": None, "component": component, "trust_remote_code": False}
+        try:
+            graphs[component] = _of_name(named, None, hints, None, time_limit, memory_limit)
+        except (RuntimeError, ValueError) as error:
+            reasons.append(f"{component}: {error}")
+    if not graphs:
+        raise ArchitectureSourceError(f"No network of {named.origin!r} can be read. {' '.join(reasons)}")
+    for reason in reasons:
+        warnings.warn(f"{named.origin}: {reason}", ArchitectureSourceWarning, stacklevel=2)
+    return graphs
+
+
+def _of_name(
+    named: Named,
+    inputs: Any,
+    hints: dict[str, Any],
+    isolate: bool | None,
+    time_limit: float | None,
+    memory_limit: int | None,
+) -> ArchitectureGraph:
+    """The graph of a resolved name, read here or in a child process."""
+    if named.graph is not None:
+        _refuse("a saved graph", inputs=inputs, task=hints["task"], component=hints["component"])
+        return dataclasses.replace(named.graph, name=hints["name"]) if hints["name"] else named.graph
+    if isolate and inputs is not None:
+        raise ArchitectureSourceError("inputs cannot be taken into a child process; leave inputs or isolate out.")
+    limited = time_limit is not None or memory_limit is not None
+    if isolate is None:
+        isolate = inputs is None and (named.from_strangers or limited)
+    if not isolate:
+        if memory_limit is not None:
+            raise ArchitectureSourceError(
+                "memory_limit holds in a child process only; leave isolate=False or inputs out."
+            )
+        return read_named(named, inputs, hints, time_limit or 600.0)
+    return _isolated(named, hints, time_limit, memory_limit)
+
+
+def _isolated(
+    named: Named, hints: dict[str, Any], time_limit: float | None, memory_limit: int | None
+) -> ArchitectureGraph:
+    from .isolation_archbert import MEMORY_LIMIT, TIME_LIMIT, run_isolated
+
+    limits: dict[str, Any] = {"time_limit": time_limit or TIME_LIMIT, "memory_limit": memory_limit or MEMORY_LIMIT}
+    limits["network"] = named.network or bool(hints["trust_remote_code"])
+    result = run_isolated(f"{__name__}:read_plain", named.plain(), hints, limits["time_limit"], **limits)
+    for message in result["warnings"]:
+        warnings.warn(message, ArchitectureSourceWarning, stacklevel=4)
+    return ArchitectureGraph.from_dict(result["graph"])
+
+
+def read_plain(named: Mapping[str, Any], hints: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What a child process runs: a resolved name to `{"graph": dictionary, "warnings": messages}`, plain data."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ArchitectureSourceWarning)
+        graph = read_named(Named.of_plain(named), None, hints, seconds)
+    messages = [str(w.message) for w in caught if issubclass(w.category, ArchitectureSourceWarning)]
+    return {"graph": graph.to_dict(), "warnings": messages}
+
+
+def _refuse(kind: str, **hints: Any) -> None:
+    for hint, value in hints.items():
+        if value is not None:
+            verb = "are" if hint == "inputs" else "is"
+            raise ArchitectureSourceError(f"{hint} {verb} given with {kind}, which needs none; leave {hint} out.")
 
 
 def _wrong_type(source: Any) -> str:
     if source is None:
-        return f"No architecture is given; allowed is {_ALLOWED}."
+        return f"No architecture is given; allowed is {ALLOWED}."
     if isinstance(source, type):
-        return f"The architecture is the class {source.__name__}; give an instance of it, or {_ALLOWED}."
+        return f"The architecture is the class {source.__name__}; give an instance of it, or {ALLOWED}."
     if isinstance(source, Mapping):
         return (
             "The architecture is a dictionary that is no saved graph (a state dict holds weights, but no "
-            f"computational graph); allowed is {_ALLOWED}."
+            f"computational graph); allowed is {ALLOWED}."
         )
-    return f"The architecture is {type(source).__name__}; allowed is {_ALLOWED}."
-
-
-def _resolved(text: str, trust_remote_code: bool) -> ArchitectureGraph | PretrainedConfig:
-    """The graph or config that a string names."""
-    _refuse_unreadable(text)
-    if text in CONFIG_MAPPING:
-        return _default_config(text)
-    path = Path(text)
-    if path.is_dir():
-        if not (path / CONFIG_NAME).is_file():
-            raise ArchitectureSourceError(f"The folder {text!r} has no {CONFIG_NAME}; save a config into it.")
-        return _read_json(path / CONFIG_NAME, trust_remote_code)
-    if path.exists():
-        return _read_json(path, trust_remote_code)
-    if _HUB_ID.fullmatch(text) and not text.endswith(".json"):
-        return _hub_config(text, trust_remote_code)
-    if len(path.parts) > 1 or path.suffix == ".json":
-        raise ArchitectureSourceError(f"There is no file or folder {text!r}; allowed is {_ALLOWED}.")
-    raise ArchitectureSourceError(_unknown_name(text))
-
-
-def _refuse_unreadable(text: str) -> None:
-    if not text.strip():
-        raise ArchitectureSourceError(f"The architecture is an empty string; allowed is {_ALLOWED}.")
-    if "\0" in text or len(text) > 4096:
-        raise ArchitectureSourceError(f"The architecture is no name and no path; allowed is {_ALLOWED}.")
-    lower = text.lower()
-    if lower.endswith(PICKLE_ENDINGS):
-        raise ArchitectureSourceError(
-            f"{text!r} is a pickle by its ending: opening it could run any code, and weights hold no computational "
-            "graph, so it is never opened. Build the nn.Module yourself and pass it, or pass the config.json beside "
-            "the weights."
-        )
-    for ending, kind in UNSUPPORTED_ENDINGS.items():
-        if lower.endswith(ending):
-            raise ArchitectureSourceError(f"{text!r} is {kind}; this is not supported. Allowed is {_ALLOWED}.")
-    for prefix, kind in UNSUPPORTED_PREFIXES.items():
-        if lower.startswith(prefix):
-            raise ArchitectureSourceError(
-                f"{text!r} is {kind}; such names are not supported. Build the nn.Module and pass it."
-            )
-
-
-def _unknown_name(text: str) -> str:
-    lower = text.lower()
-    types = sorted(CONFIG_MAPPING.keys())
-    near = [t for t in types if t.lower() == lower.replace("-", "_") or t.lower() == lower.replace("_", "-")]
-    near += difflib.get_close_matches(lower, types, n=NUM_SUGGESTIONS, cutoff=0.6)
-    near += [t for t in types if len(t) > 2 and (lower.startswith(t) or t.startswith(lower))]
-    near = list(dict.fromkeys(near))[:NUM_SUGGESTIONS]
-    suggestion = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return (
-        f"{text[:200]!r} is no model type of transformers and no file.{suggestion} A model on the Hub is given as "
-        '"owner/name", for example "google-bert/bert-base-uncased".'
-    )
-
-
-def _default_config(model_type: str) -> PretrainedConfig:
-    try:
-        return CONFIG_MAPPING[model_type]()
-    except Exception as error:
-        raise ArchitectureSourceError(
-            f"The model type {model_type!r} has no default config that can be built ({_first_line(error)}); make the "
-            "config yourself and pass it."
-        ) from error
-
-
-def _read_json(path: Path, trust_remote_code: bool) -> ArchitectureGraph | PretrainedConfig:
-    """The saved graph or the config in a JSON file."""
-    if not path.is_file():
-        raise ArchitectureSourceError(f"{str(path)!r} is no regular file; allowed is {_ALLOWED}.")
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise ArchitectureSourceError(
-            f"{str(path)!r} has {path.stat().st_size} bytes; at most {MAX_JSON_BYTES} are read. A larger saved graph "
-            "can be read with ArchitectureGraph.from_json."
-        )
-    try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ArchitectureSourceError(f"{str(path)!r} cannot be read: {_first_line(error)}") from None
-    except (ValueError, RecursionError) as error:
-        raise ArchitectureSourceError(
-            f"{str(path)!r} is no JSON ({_first_line(error)}); a config.json or a saved graph is allowed."
-        ) from None
-    if not isinstance(data, dict):
-        raise ArchitectureSourceError(
-            f"{str(path)!r} holds a JSON {type(data).__name__}, not an object; a config.json or a saved graph is "
-            "allowed."
-        )
-    if data.get("format") == FORMAT:
-        return ArchitectureGraph.from_dict(data)
-    return _config_of_json(path, data, trust_remote_code)
-
-
-def _config_of_json(path: Path, data: dict[str, Any], trust_remote_code: bool) -> PretrainedConfig:
-    model_type = data.get("model_type")
-    if not isinstance(model_type, str):
-        raise ArchitectureSourceError(
-            f"{str(path)!r} has no model_type, so it is no config of transformers; it is no saved graph either."
-        )
-    needs_code = isinstance(data.get("auto_map"), dict) and "AutoConfig" in data["auto_map"]
-    if model_type not in CONFIG_MAPPING and not needs_code:
-        raise ArchitectureSourceError(f"The model_type of {str(path)!r} is unknown: {_unknown_name(model_type)}")
-    if model_type not in CONFIG_MAPPING and not trust_remote_code:
-        raise ArchitectureSourceError(
-            f"The config {str(path)!r} (model_type {model_type!r}) needs code of its repository. Read that code, then "
-            "pass trust_remote_code=True."
-        )
-    source = path.parent if needs_code and trust_remote_code and path.name == CONFIG_NAME else path
-    return _auto_config(str(source), trust_remote_code)
-
-
-def _hub_config(repo_id: str, trust_remote_code: bool) -> ArchitectureGraph | PretrainedConfig:
-    """The config of a Hub repository; of its files only `config.json` is fetched (and code, where it is trusted)."""
-    offline = " HF_HUB_OFFLINE is set." if constants.HF_HUB_OFFLINE else ""
-    advice = f"Connect, or give the path of a {CONFIG_NAME}"
-    try:
-        path = Path(hf_hub_download(repo_id, CONFIG_NAME))
-    except GatedRepoError:
-        reason = "is gated; accept its terms on its page and log in with `hf auth login`"
-    except RepositoryNotFoundError:
-        reason = "does not exist on the Hub, or is private (log in with `hf auth login`); nor is there such a folder"
-    except LocalEntryNotFoundError:
-        reason = f"is no folder, is not in the cache, and the Hub cannot be reached.{offline} {advice}"
-    except EntryNotFoundError:
-        reason = f"has no {CONFIG_NAME}, so it is no model of transformers"
-    except HFValidationError:
-        reason = "is no valid Hub id, and there is no such file or folder"
-    except Exception as error:
-        reason = f"cannot be fetched from the Hub ({_first_line(error)}). {advice}"
-    else:
-        return _auto_config(repo_id, trust_remote_code=True) if trust_remote_code else _read_json(path, False)
-    raise ArchitectureSourceError(f"{repo_id!r} {reason}.")
-
-
-def _remote_model(config: PretrainedConfig, trust_remote_code: bool) -> nn.Module:
-    """The model of a config that transformers does not know, built without weights by code of its repository."""
-    if not trust_remote_code:
-        raise ArchitectureSourceError(
-            f"The config {type(config).__name__} (model_type {config.model_type!r}) is not one of transformers. Pass "
-            "the nn.Module, or trust_remote_code=True where its repository holds code that you have read."
-        )
-    try:
-        with torch.device("meta"):
-            return AutoModel.from_config(config, trust_remote_code=True)
-    except Exception as error:
-        raise ArchitectureSourceError(
-            f"No model can be built from {type(config).__name__}: {_first_line(error)}. Pass the nn.Module."
-        ) from error
-
-
-def _auto_config(source: str, trust_remote_code: bool) -> PretrainedConfig:
-    try:
-        return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-    except Exception as error:
-        raise ArchitectureSourceError(f"The config of {source!r} cannot be built: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    return f"The architecture is {type(source).__name__}; allowed is {ALLOWED}."

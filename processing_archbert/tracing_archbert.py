@@ -9,29 +9,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import itertools
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.overrides import _pop_mode, _push_mode
+from torch.utils import _device
 
 from .architecture_graph_archbert import ArchitectureGraph
-from .dummy_inputs_archbert import module_inputs
+from .dummy_inputs_archbert import SEQUENCE_LENGTH, forward_parameters, module_inputs
 from .dummy_inputs_config_archbert import config_inputs
+from .dummy_inputs_fallback_archbert import fallback_inputs, optional_inputs, repaired_inputs
+from .dummy_inputs_modalities_archbert import added_inputs, alternative_inputs
 from .ops_archbert import NUM_ATTRIBUTES, OUTPUT_OP
+from .tracing_attention_archbert import join_attention
+from .tracing_completeness_archbert import missing_towers
 from .tracing_mirror_archbert import Mirror, is_transformers_config, traceable_config, unwrap
 from .tracing_recorder_archbert import Recorder, list_output_tensors
 from .tracing_values_archbert import LimitError
 
-INCOMPLETE_SHARE = 0.001
+GUESSES = (0, 1, SEQUENCE_LENGTH)
+"""What an unknown integer is taken for, one after the other."""
+JOINS = "connections between the parts"
+"""Stands in `incomplete` where only the parts of a network could be run, one by one."""
 _CHECKS = "TRANSFORMERS_DISABLE_TORCH_CHECK"  # its checks compare values, which are unknown here
 _LOCK = threading.RLock()
 
@@ -46,6 +57,7 @@ def trace(
     *,
     name: str = "",
     source: str = "",
+    model_class: Any = None,
     max_nodes: int = 200_000,
     max_seconds: float | None = 600.0,
 ) -> ArchitectureGraph:
@@ -58,6 +70,8 @@ def trace(
             from the configuration and the signature of `forward`, or from the first layers.
         name: name of the graph; by default the class of the network.
         source: where the network came from, for people.
+        model_class: for a configuration, the class of the network: one of transformers' auto classes or of its models;
+            the base model (`AutoModel`) by default.
         max_nodes: number of nodes above which tracing stops.
         max_seconds: time after which tracing stops; None for no limit.
 
@@ -73,6 +87,7 @@ def trace(
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     with _LOCK, _preserved_state():
         job = _Job(module_or_config, is_config, name, source, max_nodes, deadline)
+        job.model_class = model_class
         return job.run(inputs)
 
 
@@ -82,29 +97,61 @@ def _preserved_state() -> Iterator[None]:
     python, tensors = random.getstate(), torch.random.get_rng_state()
     array = np.random.get_state()  # noqa: NPY002
     dtype = torch.get_default_dtype()
+    device = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None), _device.CURRENT_DEVICE
     modes = [_pop_mode() for _ in range(torch._C._len_torch_function_stack())]
     checks = os.environ.get(_CHECKS)
     collecting = gc.isenabled()
     gc.disable()  # a collection walks every object of the libraries and finds nothing here: up to half of the time
     try:
         os.environ[_CHECKS] = "1"
+        torch.distributions.Distribution.set_default_validate_args(False)  # it compares values
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002
         torch.random.default_generator.manual_seed(0)
-        with torch.no_grad():
+        with torch.no_grad(), _autocast_on_meta(), _uncompiled():
             yield
     finally:
-        os.environ.pop(_CHECKS)
+        os.environ.pop(_CHECKS, None)
         if checks is not None:
             os.environ[_CHECKS] = checks
         if collecting:
             gc.enable()
+        while torch._C._len_torch_function_stack():  # what the network itself left there: a default device
+            _pop_mode()
         for mode in reversed(modes):
             _push_mode(mode)
+        torch._GLOBAL_DEVICE_CONTEXT.device_context, _device.CURRENT_DEVICE = device
         torch.set_default_dtype(dtype)
         random.setstate(python)
         np.random.set_state(array)  # noqa: NPY002
         torch.random.set_rng_state(tensors)
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Functions that were decorated to be compiled run as they are written."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    return stance("force_eager") if stance is not None and "torch._dynamo" in sys.modules else nullcontext()
+
+
+@contextmanager
+def _autocast_on_meta() -> Iterator[None]:
+    """Code that asks for autocast on its tensors' device runs without it; torch knows none on meta and raises."""
+    is_enabled, begin = torch.is_autocast_enabled, torch.autocast.__init__
+
+    def is_enabled_here(*args: Any, **kwargs: Any) -> bool:
+        return "meta" not in (*args, *kwargs.values()) and is_enabled(*args, **kwargs)
+
+    def begin_here(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
+        if device_type == "meta":
+            begin(self, "cpu", enabled=False)
+        else:
+            begin(self, device_type, *args, **kwargs)
+
+    torch.is_autocast_enabled, torch.autocast.__init__ = is_enabled_here, begin_here  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.is_autocast_enabled, torch.autocast.__init__ = is_enabled, begin  # type: ignore[method-assign]
 
 
 class _Job:
@@ -118,30 +165,48 @@ class _Job:
         self.name = name
         self.source = source
         self.recorder = Recorder(max_nodes, deadline)
+        self.recorder.from_config = is_config
+        self.model_class: Any = None
 
     def run(self, inputs: Any) -> ArchitectureGraph:
-        model = self._build() if self.is_config else self._mirror()
+        model = self.model = self._build() if self.is_config else self._mirror()
         self.recorder.attach(model)
         self.recorder.remember()
         if inputs is not None:
-            return self._attempt(model, inputs, 0)
+            return self._with_guesses(model, inputs)
         return self._first_success(model)
+
+    def _with_guesses(self, model: nn.Module, inputs: Any) -> ArchitectureGraph:
+        """The graph on the user's inputs, with the first guess of unknown numbers that the network accepts."""
+        first: ArchitectureTraceError | None = None
+        for guess in GUESSES:
+            try:
+                return self._attempt(model, inputs, guess)
+            except ArchitectureTraceError as error:
+                first = first or error
+                if isinstance(error.__cause__, LimitError) or not self.recorder.guesses:
+                    break
+        assert first is not None
+        raise first
 
     def _build(self) -> nn.Module:
         from transformers import AutoModel
 
         config = traceable_config(self.target)
+        model_class = self.model_class or AutoModel
+        build = getattr(model_class, "from_config", None) or model_class._from_config
         try:
             with self.recorder:
-                model = AutoModel.from_config(config)
+                model = build(config)
         except LimitError as error:
             raise self._error(str(error), "a smaller network or a higher limit") from None
         except Exception as error:
             raise self._error(
                 f"no model can be built from it: {_reason(error)}",
-                "a configuration that transformers' AutoModel can build, or a module and its inputs=",
+                f"a configuration that transformers' {model_class.__name__} can build, or a module and its inputs=",
             ) from error
         self.label = type(model).__name__
+        _tie(model)
         self.recorder.adopt_parameters(model)
         return model.eval()
 
@@ -158,15 +223,18 @@ class _Job:
     def _first_success(self, model: nn.Module) -> ArchitectureGraph:
         first: ArchitectureTraceError | None = None
         for inputs in self._candidates(model):
-            for guess in (0, 1):
+            for guess in GUESSES:
                 try:
-                    return self._attempt(model, inputs, guess)
+                    return self._completed(model, self._attempt(model, inputs, guess), inputs, guess)
                 except ArchitectureTraceError as error:
                     if isinstance(error.__cause__, LimitError):
                         raise
                     first = first or error
-                if not self.recorder.num_guesses:
+                if not self.recorder.guesses:
                     break
+        graph = self._parts(model) if self.is_config else None  # for a module, inputs can be given
+        if graph is not None:
+            return graph
         if first is None:
             raise self._error(
                 "its inputs cannot be made up from its layers",
@@ -174,14 +242,78 @@ class _Job:
             )
         raise first
 
+    def _parts(self, model: nn.Module) -> ArchitectureGraph | None:
+        """The graph of the parts of a model that runs only as parts; None where it has no part that runs by itself."""
+        calls = []
+        for name, part in _outermost_parts(model, ""):
+            for inputs in self._candidates(part):
+                with suppress(ArchitectureTraceError):
+                    self._attempt(part, inputs, 0)
+                    calls.append((name, part, inputs))
+                    break
+        if not calls:
+            return None
+        recorder = self.recorder
+        recorder.reset(0)
+        outputs = []
+        for name, part, inputs in calls:
+            args, kwargs = _stand_in_inputs(recorder, {f"{name}.{key}": value for key, value in inputs.items()})
+            with recorder:
+                outputs.append(part(*args, **{key.removeprefix(f"{name}."): v for key, v in kwargs.items()}))
+        graph = self._finish(model, outputs)
+        missing = graph.incomplete if _has_no_forward(model) else (*graph.incomplete, JOINS)
+        return dataclasses.replace(graph, incomplete=missing)
+
+    def _completed(self, model: nn.Module, graph: ArchitectureGraph, inputs: Any, guess: int) -> ArchitectureGraph:
+        """The graph, or one of the model on more inputs while it misses parts that more inputs reach."""
+        config = getattr(model, "config", None)
+        if not graph.incomplete or not isinstance(inputs, dict) or not is_transformers_config(config):
+            return graph
+        names = [p.name for p in forward_parameters(model)]
+        given = dict(inputs)
+        single = ([option] for option in optional_inputs(config, names, given))
+        for options in itertools.chain(added_inputs(config, names, given), single):
+            for option in options:
+                try:
+                    other = self._attempt(model, given | option, guess)
+                except ArchitectureTraceError as error:
+                    if isinstance(error.__cause__, LimitError):
+                        return graph
+                    continue
+                if other.unused_parameters < graph.unused_parameters:
+                    graph, given = other, given | option
+                    break
+            if not graph.incomplete:
+                break
+        return graph
+
     def _candidates(self, model: nn.Module) -> Iterator[Any]:
-        """Made-up inputs, the likeliest first; none where making them up fails."""
+        """Made-up inputs, the likeliest first; none where making them up fails.
+
+        A candidate that a layer refused comes back with the width that this layer wants.
+        """
         config = getattr(model, "config", None)
         known = config is not None and is_transformers_config(config)
-        try:
-            yield from config_inputs(config, model) if known else module_inputs(model)
-        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        if _has_no_forward(model):
             return
+        repaired: set[str] = set()
+        for make in (config_inputs, fallback_inputs, _alternatives, _named_inputs) if known else (_plain_inputs,):
+            with suppress(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+                for inputs in make(config, model):
+                    self.recorder.failed_at = None
+                    yield inputs
+                    layer = self._refusing_layer(model)
+                    if known and layer is not None and (path := f"{make.__name__}.{layer[0]}") not in repaired:
+                        repaired.add(path)
+                        yield from repaired_inputs(inputs, layer[1])
+
+    def _refusing_layer(self, model: nn.Module) -> tuple[str, nn.Module] | None:
+        """Path and layer at which the last attempt failed."""
+        path = self.recorder.failed_at[0] if self.recorder.failed_at is not None else ""
+        prefix = next((f"{name}." for name, child in self.model.named_modules() if child is model and name), "")
+        with suppress(AttributeError):
+            return path, model.get_submodule(path.removeprefix(prefix))
+        return None
 
     def _attempt(self, model: nn.Module, inputs: Any, guess: int) -> ArchitectureGraph:
         recorder = self.recorder
@@ -204,7 +336,9 @@ class _Job:
                 "no tensor of its output depends on an input or a parameter",
                 "inputs= for which forward returns tensors",
             )
-        kept = _ancestors(recorder, producers)
+        kept = _kept(recorder, producers)
+        if join_attention(recorder.nodes, kept, producers):
+            kept = _kept(recorder, producers)
         position = {node: i for i, node in enumerate(kept)}
         nodes = [recorder.nodes[i] for i in kept]
         edges = [(position[s], position[i]) for i in kept for s in recorder.nodes[i].sources]
@@ -224,8 +358,9 @@ class _Job:
             source=self.source,
             num_parameters=total,
             unused_parameters=total - sum(counts),
-            incomplete=_missing_towers(model, recorder, unused, total),
+            incomplete=missing_towers(model, unused),
             library_versions=_versions(type(model)),
+            guesses=tuple(recorder.guesses),
         )
 
     def _error(self, reason: str, remedy: str) -> ArchitectureTraceError:
@@ -234,6 +369,42 @@ class _Job:
             path, kind = self.recorder.failed_at
             where = f" in module {path!r} ({kind})" if path else ""
         return ArchitectureTraceError(f"{self.label} cannot be traced{where}: {reason}. You can pass {remedy}.")
+
+
+def _tie(model: Any) -> None:
+    """Ties what a transformers model says is tied; some versions leave that out when they build on meta."""
+    keys = getattr(model, "all_tied_weights_keys", None) or {}
+    with suppress(AttributeError):  # of buffers, or of parameters that this model lacks
+        if any(model.get_parameter(target) is not model.get_parameter(source) for target, source in keys.items()):
+            model.tie_weights()
+
+
+def _has_no_forward(model: nn.Module) -> bool:
+    return type(model).forward is nn.Module.forward
+
+
+def _outermost_parts(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """The largest modules inside a network that are models of their own, with a configuration and parameters."""
+    for name, child in module.named_children():
+        inner = f"{path}.{name}" if path else name
+        if "_from_config" in dir(type(child)) and any(True for _ in child.parameters()):
+            yield inner, child
+        else:
+            yield from _outermost_parts(child, inner)
+
+
+def _alternatives(config: Any, model: nn.Module) -> Iterator[Any]:
+    return alternative_inputs(config, [p.name for p in forward_parameters(model)])
+
+
+def _named_inputs(_: Any, model: nn.Module) -> Iterator[Any]:
+    """For the one argument that a model needs, what its first layers accept."""
+    required = [p.name for p in forward_parameters(model) if p.default is p.empty]
+    return ({required[0]: inputs[0]} for inputs in module_inputs(model) if len(required) == 1)
+
+
+def _plain_inputs(_: Any, model: nn.Module) -> Iterator[Any]:
+    return module_inputs(model)
 
 
 def _reason(error: BaseException) -> str:
@@ -263,6 +434,14 @@ def _stand_in_inputs(recorder: Recorder, inputs: Any) -> tuple[tuple[Any, ...], 
     return tuple(convert(f"input{i}", item) for i, item in enumerate(items)), {}
 
 
+def _kept(recorder: Recorder, producers: list[int]) -> list[int]:
+    """Nodes that reach an output, or a parameter that only a dead end reads: a layer that runs is in the graph."""
+    kept = _ancestors(recorder, producers)
+    read = {id(p) for i in kept for p in recorder.nodes[i].parameters}
+    dead = [i for i, node in enumerate(recorder.nodes) if any(id(p) not in read for p in node.parameters)]
+    return _ancestors(recorder, producers + dead) if dead else kept
+
+
 def _ancestors(recorder: Recorder, producers: list[int]) -> list[int]:
     seen = set(producers)
     stack = list(producers)
@@ -278,16 +457,6 @@ def _count_parameters(model: nn.Module, nodes: list[Any]) -> tuple[list[int], di
     """Parameters of each node, everyone counted at its first user; and the sizes of those without a user, by id."""
     sizes = {id(p): p.numel() for p in model.parameters()}
     return [sum(sizes.pop(id(p), 0) for p in dict.fromkeys(node.parameters)) for node in nodes], sizes
-
-
-def _missing_towers(model: nn.Module, recorder: Recorder, unused: dict[int, int], total: int) -> tuple[str, ...]:
-    """Children of which no module was ever called, where their unused parameters are a noticeable share."""
-    missing = {}
-    for name, child in model.named_children():
-        size = sum(unused.get(id(p), 0) for p in child.parameters())
-        if size and not any(id(m) in recorder.used_modules for m in child.modules()):
-            missing[name] = size
-    return tuple(missing) if sum(missing.values()) > INCOMPLETE_SHARE * total else ()
 
 
 def _versions(kind: type) -> dict[str, str]:

@@ -17,12 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from .tracing_quantized_archbert import unquantized
+
 _HOOK_DICTS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _HOOK_FLAGS = (
     "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called",
     "_forward_pre_hooks_with_kwargs",
 )
+_PLACEHOLDERS = ("image_token_id", "video_token_id", "audio_token_id")  # a tokenizer sets those that are none
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, torch.device, torch.Size)
 
 
@@ -49,6 +52,9 @@ def traceable_config(config: Any) -> Any:
         set_config_option(config, option, False)
     if getattr(config, "architectures", None) is None:
         config.architectures = []
+    for number, option in enumerate(_PLACEHOLDERS, 1):
+        if getattr(config, option, 0) is None:
+            setattr(config, option, number)
     implementation = getattr(config, "_attn_implementation", None)
     if isinstance(implementation, str) and implementation not in ("eager", "sdpa"):
         config._attn_implementation = "sdpa"
@@ -56,12 +62,17 @@ def traceable_config(config: Any) -> Any:
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """The network inside wrappers that compute nothing of their own (data parallelism, compilation)."""
+    """The network inside wrappers that compute nothing of their own (data parallelism, compilation, adapters).
+
+    Adapters that a wrapper put into the network's layers stay there.
+    """
     while True:
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             module = module.module
         elif "_orig_mod" in getattr(module, "_modules", {}):
             module = module._modules["_orig_mod"]  # type: ignore[assignment]
+        elif any(base.__name__ == "BaseTuner" for base in type(getattr(module, "base_model", None)).__mro__):
+            module = module.base_model.model  # type: ignore[union-attr, assignment]
         else:
             return module
 
@@ -97,6 +108,8 @@ class Mirror:
     def _copy_module(self, module: nn.Module) -> nn.Module:
         if isinstance(module, torch.jit.ScriptModule):
             raise TypeError("it holds a compiled TorchScript module, which shows no calls")
+        if (plain := unquantized(module)) is not None:
+            return self._remember(module, self.copy(plain))
         result = self._remember(module, object.__new__(type(module)))
         for key, value in vars(module).items():
             if key in _HOOK_DICTS:

@@ -65,6 +65,8 @@ def leaf_op(module: nn.Module) -> str | None:
             module, (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase)
         ):
             return base.__name__
+        if base is nn.Linear and cls.__name__.endswith("Linear") and not module._modules:
+            return base.__name__
         inherited = getattr(cls, "forward", None) is getattr(base, "forward", None)
         if inherited and (not module._modules or isinstance(module, _LEAVES_WITH_CHILDREN)):
             return _torch_name(base)
@@ -270,7 +272,7 @@ def function_shape(op: str, options: Mapping[str, Any], parameters: Sequence[tor
     return NO_SHAPE
 
 
-def _enclosing(modules: Sequence[nn.Module], names: Sequence[str]) -> Any:
+def enclosing_option(modules: Sequence[nn.Module], names: Sequence[str]) -> Any:
     """The first attribute of these names among the innermost enclosing modules."""
     for module in reversed(modules[-3:]):
         for name in names:
@@ -285,21 +287,52 @@ def attention_attributes(args: Sequence[Any], kwargs: Mapping[str, Any], modules
     named = dict(zip(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"), args, strict=False))
     named.update(kwargs)
     query, key = named["query"], named["key"]
-    row = AttributeRow()
     heads = int(query.shape[-3]) if query.dim() > 3 else 1
-    groups = _enclosing(modules, ("num_key_value_groups",)) or 1
     kv_heads = int(key.shape[-3]) if key.dim() > 3 else 1
+    return attention_row(heads, kv_heads, int(query.shape[-1]), bool(named.get("is_causal")), modules)
+
+
+HEAD_OPTIONS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads", "nhead")
+"""What modules call their number of heads."""
+
+
+def mixing_attributes(weights: torch.Tensor, values: torch.Tensor, modules: Sequence[nn.Module]) -> list[int] | None:
+    """Attribute row of a product of attention weights and values inside `modules`, as of the attention that it ends.
+
+    Args:
+        weights: (..., heads, queries, keys), or (batch * heads, queries, keys) where a module says how many heads.
+        values: (..., heads, keys, head size), or three-dimensional as well.
+        modules: enclosing modules, outermost first.
+
+    Returns:
+        None for a product of other shapes, which is no attention of several heads.
+    """
+    if weights.dim() > 3:
+        kv_heads = int(values.shape[-3]) if values.dim() > 3 else 1
+        return attention_row(int(weights.shape[-3]), kv_heads, int(values.shape[-1]), False, modules)
+    heads = enclosing_option(modules, HEAD_OPTIONS)
+    if weights.dim() != 3 or not isinstance(heads, int) or heads < 1 or weights.shape[0] % heads:
+        return None
+    return attention_row(heads, heads, int(values.shape[-1]), False, modules)
+
+
+def attention_row(heads: int, kv_heads: int, size: int, causal: bool, modules: Sequence[nn.Module]) -> list[int]:
+    """Attribute row of attention with so many heads inside `modules`, which say whether keys are shared by groups of
+    heads, whether it is causal, and how wide its window is.
+    """
+    groups = enclosing_option(modules, ("num_key_value_groups",)) or 1
     if kv_heads == heads and isinstance(groups, int) and groups > 1 and heads % groups == 0:
         kv_heads = heads // groups
+    row = AttributeRow()
     row.set("num_heads", heads)
     row.set("num_kv_heads", kv_heads)
-    row.set("head_dim", int(query.shape[-1]))
-    row.set("causal", bool(named.get("is_causal")) or _enclosing(modules, ("is_causal",)) is True)
-    row.set("window", _window(modules))
+    row.set("head_dim", size)
+    row.set("causal", causal or enclosing_option(modules, ("is_causal",)) is True)
+    row.set("window", attention_window(modules))
     return row.values
 
 
-def _window(modules: Sequence[nn.Module]) -> Any:
+def attention_window(modules: Sequence[nn.Module]) -> Any:
     """Width of the sliding window of the innermost module that says one, itself or in the configuration it holds."""
     for module in reversed(modules[-3:]):
         if "sliding_window" in vars(module):
@@ -326,6 +359,6 @@ def function_attributes(
         else:
             weight = options.get("mat2")
             row.set("num_experts", int(weight.shape[0]) if isinstance(weight, torch.Tensor) else 0)
-            row.set("top_k", _enclosing(modules, ("top_k", "num_experts_per_tok", "k")))
+            row.set("top_k", enclosing_option(modules, ("top_k", "num_experts_per_tok", "k")))
         return row.values
     return layer_attributes(op, options)

@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils._device import _device_constructors
 
 from .ops_archbert import CONTRACTED_FUNCTIONS, INPUT_OP, NUM_ATTRIBUTES, canonical_function_op
+from .tracing_attention_archbert import ATTENTION_OP, MASKING, PRODUCTS, is_causal_mask, mark_causal, score_attributes
 from .tracing_constants_archbert import (
     INITIALIZERS,
     READERS,
@@ -26,6 +27,7 @@ from .tracing_constants_archbert import (
     map_tensors,
     words,
 )
+from .tracing_costs_archbert import call_work, module_work
 from .tracing_modules_archbert import (
     NO_SHAPE,
     Shape,
@@ -34,6 +36,7 @@ from .tracing_modules_archbert import (
     function_shape,
     is_torch_leaf,
     leaf_op,
+    mixing_attributes,
     module_attributes,
     module_shape,
 )
@@ -56,13 +59,20 @@ _CONTRACTED_EXTRA = words(
     "_assert_async"
 )
 _DROPOUTS = words("dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout dropout_")
+_IN_THE_IMAGE_OF = words("type_as view_as reshape_as expand_as to")
 _SOURCE_LEAVES = words("RotaryEmbedding")
 
 
 class Node:
-    """One recorded node; `parameters` are the stand-ins that it reads."""
+    """One recorded node; `parameters` are the stand-ins that it reads.
 
-    __slots__ = ("attributes", "name", "op", "parameters", "shape", "sources")
+    `is_call` tells a function call from a module; `scores` and `causal` serve attention that is written out; `work`
+    and `elements` are multiply-adds and allocated elements, where the recorder meters.
+    """
+
+    __slots__ = (
+        "attributes", "causal", "elements", "is_call", "name", "op", "parameters", "scores", "shape", "sources", "work"
+    )  # fmt: skip
 
     def __init__(self, op: str, name: str, sources: Sources, parameters: Sequence[torch.Tensor] = (),
                  shape: Shape = NO_SHAPE, attributes: list[int] | None = None) -> None:  # fmt: skip
@@ -72,6 +82,9 @@ class Node:
         self.parameters = tuple(parameters)
         self.shape = shape
         self.attributes = attributes or [0] * NUM_ATTRIBUTES
+        self.is_call = self.causal = False
+        self.work = self.elements = 0
+        self.scores: list[int] | None = None
 
 
 class Recorder(ValueMode):
@@ -86,13 +99,14 @@ class Recorder(ValueMode):
         super().__init__(deadline)
         self.nodes: list[Node] = []
         self.max_nodes = max_nodes
-        self.path: list[str] = []
         self.modules: list[nn.Module] = []
         self.failed_at: tuple[str, str] | None = None
         self._inside_leaf = 0
         self._rules: dict[Any, tuple[Callable[..., Any] | None, str, str]] = {}
         self.used_modules: set[int] = set()
         self._start: dict[int, tuple[Any, ...]] = {}
+        self.metering = False
+        self._work = 0
 
     def remember(self) -> None:
         """Marks what is known now as the state that `reset` goes back to."""
@@ -101,10 +115,11 @@ class Recorder(ValueMode):
     def reset(self, guess: int = 0) -> None:
         """Forgets everything recorded since `remember`; `guess` is the number for unknown integers from now on."""
         self.guess = guess
-        self.num_guesses = 0
+        self.guesses = {}
         self.nodes = []
         self.failed_at = None
         self.used_modules = set()
+        self._work = 0
         self._views = {}
         self._tracked = {k: Tracked(*state) for k, state in self._start.items()}
 
@@ -115,6 +130,7 @@ class Recorder(ValueMode):
         if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
             tracked.shadow = None
         tracked.sources = (self._add_node(Node(INPUT_OP, name, ())),)
+        self.nodes[-1].elements = tensor.numel()
         return result
 
     # Modules
@@ -165,6 +181,8 @@ class Recorder(ValueMode):
             out = rule(module, given[0]) if rule is not None and len(args) == len(given) == 1 else None
             if out is None:
                 out = forward(*args, **kwargs)
+            if self.metering:
+                self._work += module_work(module, given, out)
         used = [p for p in module.parameters() if p is not None]
         sources = union([t.sources for t in tracked])
         arguments = union([t.parameters for t in tracked])
@@ -198,6 +216,7 @@ class Recorder(ValueMode):
         if len(self.nodes) >= self.max_nodes:
             raise LimitError(f"the graph has more than max_nodes={self.max_nodes} nodes")
         self.nodes.append(node)
+        node.work, self._work = self._work, 0
         return len(self.nodes) - 1
 
     def _assign_outputs(self, out: Any, given: Sequence[torch.Tensor], sources: Sources,
@@ -208,6 +227,8 @@ class Recorder(ValueMode):
                 self._overwrite(tensor, sources, parameters)
             else:
                 self._tracked[id(tensor)] = Tracked(tensor, sources, parameters)
+                if self.metering and len(sources) == 1:
+                    self.nodes[sources[0]].elements += tensor.numel()
 
     def _overwrite(self, tensor: torch.Tensor, sources: Sources, parameters: tuple[torch.Tensor, ...] = ()) -> None:
         """Gives a tensor that was changed in place new sources; its base and its views follow."""
@@ -259,6 +280,8 @@ class Recorder(ValueMode):
             return self._sized_by_value, name, op
         if name == "grouped_mm" or name == "_grouped_mm":
             return self._grouped_mm, name, op
+        if name == "nms":
+            return self._suppress, name, op
         if name in _DROPOUTS:
             return self._dropout, name, op
         if name == "__iter__":
@@ -293,6 +316,8 @@ class Recorder(ValueMode):
                 return self._sized_by_value(func, name, op, args, kwargs)
         shadows = self._shadow_results(func, name, args, kwargs, tracked)
         out = self._on_meta_call(func, name, args, kwargs)
+        if self.metering:
+            self._work += call_work(name, op, args, kwargs, out)
         self._record(name, op, args, kwargs, given, tracked, out)
         self._assign_shadows(name, args, out, shadows)
         return out
@@ -300,6 +325,15 @@ class Recorder(ValueMode):
     def _grouped_mm(self, func: Any, name: str, op: str, args: Any, kwargs: Any) -> Any:
         def shaped(rows: torch.Tensor, weight: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
             return torch.empty((rows.shape[0], weight.shape[-1]), dtype=rows.dtype, device=META)
+
+        return self._run(shaped, name, op, args, kwargs)
+
+    def _suppress(self, func: Any, name: str, op: str, args: Any, kwargs: Any) -> Any:
+        """Suppression of overlapping boxes: how many are kept depends on the scores, so all are taken to be kept."""
+        self.guesses[f"{self.path[-1] if self.path else ''}: {name}"] = None
+
+        def shaped(boxes: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+            return torch.empty((boxes.shape[0],), dtype=torch.int64, device=META)
 
         return self._run(shaped, name, op, args, kwargs)
 
@@ -317,6 +351,8 @@ class Recorder(ValueMode):
         outs = list_tensors(plain_output(out), [])
         if not outs:
             return
+        if name in _IN_THE_IMAGE_OF:
+            given, tracked = given[:1], tracked[:1]
         sources = union([t.sources for t in tracked])
         parameters = union([t.parameters for t in tracked])
         if not sources and not parameters:
@@ -327,6 +363,8 @@ class Recorder(ValueMode):
             if not outs[0].dtype.is_floating_point and not outs[0].dtype.is_complex and sources:
                 parameters = ()
             self._pass(outs, given, sources, parameters)
+            if op in MASKING and len(sources) == 1 and len(tracked) > 1:
+                self._note_mask(self.nodes[sources[0]], tracked)
             return
         if self._inside_leaf:
             self._pass(outs, given, sources, ())
@@ -347,14 +385,34 @@ class Recorder(ValueMode):
             sources,
             parameters,
             function_shape(op, options, parameters),
-            function_attributes(op, args, kwargs, options, self.modules),
+            self._mixing(op, given) or function_attributes(op, args, kwargs, options, self.modules),
         )
+        node.is_call = True
+        if op in PRODUCTS and len(given) in (2, 3):
+            node.scores = score_attributes(given[-2].shape, given[-1].shape, self.modules[-3:])
+        elif op == ATTENTION_OP and len(given) > 3 and is_causal_mask(self.shadow(given[3])):
+            mark_causal(node.attributes)
         self._assign_outputs(outs, given, (self._add_node(node),))
+
+    def _note_mask(self, node: Node, tracked: Sequence[Tracked]) -> None:
+        """Marks what a node gives as masked causally, where a constant among the arguments says so."""
+        for other in tracked:
+            if not other.sources and not other.parameters and is_causal_mask(self.shadow(other.tensor)):
+                node.causal = True
+
+    def _mixing(self, op: str, given: Sequence[torch.Tensor]) -> list[int] | None:
+        """Attributes of a product whose first factor is the result of a Softmax, as attention weights are."""
+        if op != "matmul" or len(given) != 2:
+            return None
+        weights, values = map(self.sources_of, given)
+        if not weights or not values or any(self.nodes[source].op != "Softmax" for source in weights):
+            return None
+        return mixing_attributes(given[0], given[1], self.modules)
 
     def _passes_through(self, name: str, op: str, given: Sequence[torch.Tensor], tracked: Sequence[Tracked],
                         outs: Sequence[torch.Tensor]) -> bool:  # fmt: skip
         if not any(t.dtype.is_floating_point or t.dtype.is_complex for t in outs):
-            return True
+            return op != "nms"
         plain = name[:-1] if name.endswith("_") and not name.endswith("__") else name
         live = [t for t in tracked if t.sources or t.parameters]
         if plain in CONTRACTED_FUNCTIONS or plain in _CONTRACTED_EXTRA or op == "data":

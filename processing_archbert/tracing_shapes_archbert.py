@@ -56,7 +56,7 @@ def _layer_norm(module: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor | None:
     shape = tuple(module.normalized_shape)
     if tuple(x.shape[-len(shape) :]) != shape or (module.weight is not None and module.weight.dtype != x.dtype):
         return None
-    return _same_output(x)
+    return _empty(x.shape, dtype=x.dtype, device=META) if x.dtype.is_floating_point else None  # always contiguous
 
 
 def _batch_norm(module: Any, x: torch.Tensor) -> torch.Tensor | None:
@@ -231,6 +231,12 @@ def _cat(args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
     return _empty((*first.shape[:dim], total, *first.shape[dim + 1 :]), dtype=first.dtype, device=META)
 
 
+def _roi_align(args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+    if len(args) < 5 or not isinstance(args[1], torch.Tensor) or not all(type(size) is int for size in args[3:5]):
+        return None
+    return _empty((args[1].shape[0], args[0].shape[1], *args[3:5]), dtype=args[0].dtype, device=META)
+
+
 FUNCTION_RULES: dict[str, FunctionRule] = {
     **dict.fromkeys(
         words(
@@ -251,5 +257,6 @@ FUNCTION_RULES: dict[str, FunctionRule] = {
     **dict.fromkeys(("cat", "concat"), _cat),
     "linear": _linear_call,
     "scaled_dot_product_attention": _attention,
+    "roi_align": _roi_align,
 }
 """Rules by the name of a torch function; arguments are those of the call."""

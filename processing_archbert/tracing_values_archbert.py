@@ -30,6 +30,9 @@ Sources = tuple[int, ...]
 MAX_UNFILLED_ELEMENTS = 1 << 12
 
 FILLS = words("fill_ zero_")
+_POSITIONS = words("nonzero argwhere where")  # where all are taken to be true, every position is known
+_SIZED_LIKE = words("expand_as view_as reshape_as")
+_TEXTS = words("__format__ __repr__ __str__")
 _MOVES = words("cpu cuda to pin_memory xpu mps npu ipu hpu")
 
 
@@ -76,7 +79,9 @@ class ValueMode(TorchFunctionMode):
         super().__init__()
         self.deadline = deadline
         self.guess = 0
-        self.num_guesses = 0
+        self.guesses: dict[str, None] = {}
+        self.from_config = False
+        self.path: list[str] = []
         self._tracked: dict[int, Tracked] = {}
         self._views: dict[int, list[torch.Tensor]] = {}
 
@@ -164,10 +169,11 @@ class ValueMode(TorchFunctionMode):
         return tracked.shadow
 
     def value(self, tensor: torch.Tensor, name: str) -> torch.Tensor:
-        """The known value of a tensor on the CPU, or a guess."""
+        """The known value of a tensor on the CPU, or a guess, which is written down with the module that reads it."""
         shadow = self.shadow(tensor)
         if shadow is None:
-            self.num_guesses += 1
+            if name not in _TEXTS:
+                self.guesses[f"{self.path[-1] if self.path else ''}: {name}"] = None
             shadow = guess_for(tensor, name, self.guess)
         return shadow
 
@@ -241,7 +247,7 @@ class ValueMode(TorchFunctionMode):
             return self._run(func, name, op, args, kwargs)
         if name == "one_hot" and (kwargs.get("num_classes", -1) != -1 or len(args) > 1):
             return self._run(func, name, op, args, kwargs)
-        known = all(self.shadow(t) is not None for t in given)
+        known = name in _POSITIONS or all(self.shadow(t) is not None for t in given)
         values = [self.value(t, name) for t in given]
         table = {id(t): v for t, v in zip(given, values, strict=True)}
         clean = {k: without_device(v) for k, v in kwargs.items()}
@@ -301,6 +307,8 @@ class ValueMode(TorchFunctionMode):
                 return args[0].view_as(args[0])
         elif "device" in kwargs and kwargs["device"] is not None:
             kwargs = kwargs | {"device": META}
+        if name in ("split", "split_with_sizes"):
+            args, kwargs = self._fitting_parts(name, args, kwargs)
         rule = FUNCTION_RULES.get(name)
         if rule is not None and (out := rule(args, kwargs)) is not None:
             return out
@@ -317,12 +325,35 @@ class ValueMode(TorchFunctionMode):
             args, kwargs = self._plain_sizes("view", args, kwargs)
             return func(*args, **kwargs)
 
+    def _fitting_parts(self, name: str, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Sizes that add up to what is split: equal parts, noted as a guess, where the given ones do not.
+
+        They do not where they are unknown values, or where a default configuration contradicts itself; in any other
+        module that is a mistake, and torch says so.
+        """
+        named: dict[str, Any] = {"tensor": None, "sizes": None, "dim": 0} | dict(
+            zip(("tensor", "sizes", "dim"), args, strict=False)
+        )
+        for key, value in kwargs.items():
+            named["sizes" if key.startswith("split_size") else "tensor" if key == "self" else key] = value
+        tensor, sizes, dim = named["tensor"], named["sizes"], named["dim"]
+        if not isinstance(sizes, (list, tuple)) or not sizes or not (self.guesses or self.from_config):
+            return args, kwargs
+        if sum(sizes) == tensor.shape[dim]:
+            return args, kwargs
+        self.guesses[f"{self.path[-1] if self.path else ''}: {name}"] = None
+        whole, count = tensor.shape[dim], len(sizes)
+        parts = [whole * (i + 1) // count - whole * i // count for i in range(count)]
+        return (tensor, parts), {"dim": dim}
+
     def _shadow_results(self, func: Any, name: str, args: Any, kwargs: Any, tracked: Sequence[Tracked]) -> Any:
         """The value of a call whose tensor arguments are all known, else None."""
         if name in FILLS and tracked and tracked[0].shadow is None and not tracked[0].parameters:
             with contextlib.suppress(RuntimeError):
                 if tracked[0].tensor.numel() <= MAX_SHADOW_ELEMENTS and tracked[0].tensor._base is None:
                     tracked[0].shadow = torch.zeros(tuple(tracked[0].tensor.shape), dtype=tracked[0].tensor.dtype)
+        if name in _SIZED_LIKE and len(tracked) > 1:  # the second tensor gives its sizes alone
+            func, args, tracked = getattr(torch.Tensor, name[:-3]), (args[0], tuple(args[1].shape)), tracked[:1]
         if not tracked or name in RANDOM or any(t.shadow is None for t in tracked):
             return None
         if name == "grouped_mm":
@@ -381,8 +412,10 @@ def _is_device(value: Any) -> bool:
 
 def _expected_elements(name: str, args: Any, values: dict[int, Any]) -> int:
     """An upper estimate of what a call on known values makes."""
+    if name in ("expand", "broadcast_to") and isinstance(args[0], torch.Tensor):
+        return _expanded_elements(args[0].shape, args[1:])
     sizes = [int(v.numel()) for v in values.values() if v is not None]
-    if name in ("expand", "repeat", "tile", "broadcast_to", "matmul", "outer", "einsum", "new_zeros", "new_full",
+    if name in ("repeat", "tile", "matmul", "outer", "einsum", "new_zeros", "new_full",
                 "new_ones"):  # fmt: skip
         return max(sizes, default=0) * 64 if max(sizes, default=0) > 1 << 15 else 0
     if len(values) > 1 and max(sizes) > 1 << 10:
@@ -393,6 +426,15 @@ def _expected_elements(name: str, args: Any, values: dict[int, Any]) -> int:
                 total *= size
             return total
     return max(sizes, default=0)
+
+
+def _expanded_elements(sizes: Sequence[int], given: Sequence[Any]) -> int:
+    """Elements of a tensor of these sizes after `expand`, where -1 keeps a size."""
+    wanted = given[0] if len(given) == 1 and isinstance(given[0], (list, tuple)) else given
+    total = 1
+    for i, size in enumerate(reversed(wanted), 1):
+        total *= size if isinstance(size, int) and size >= 0 else sizes[-i] if i <= len(sizes) else 1
+    return int(total)
 
 
 def plain_output(value: Any) -> Any:

@@ -63,6 +63,23 @@ def load(source: str, graph_text: str, trust: bool | None) -> dict[str, Any]:
     }
 
 
+def isolated(folder: Path, processor: Any) -> dict[str, Any]:
+    """A config and a limit through the copy of the code that the processor is of, in child processes."""
+    module = sys.modules[type(processor).__module__]
+    graph = module.load_architecture(folder / "bert", isolate=True)
+    try:
+        module.load_architecture(folder / "endless", time_limit=1.0)
+        stopped = ""
+    except RuntimeError as error:
+        stopped = f"{type(error).__module__}: {error}"
+    return {
+        "hash": graph.graph_hash,
+        "copy": type(graph).__module__,
+        "tokens": processor(architectures=str(folder / "bert"), return_tensors="pt")["node_ids"].tolist(),
+        "stopped": stopped,
+    }
+
+
 def meet(source: str, graph_text: str) -> dict[str, Any]:
     """Objects of the package and of the remote code in one process, each given to the other."""
     import torch
@@ -109,6 +126,10 @@ def main() -> None:
         import archbert  # noqa: F401
 
         results = {**load(source, graph_text, trust=None), "meeting": meet(source, graph_text)}
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(source, **({"trust_remote_code": True} if mode == "remote" else {}))
+    results["isolated"] = isolated(Path(graph_file).parent, processor)
     Path(output).write_text(json.dumps(results), encoding="utf-8")
 
 

@@ -14,8 +14,9 @@ import torch
 from local_hub import LocalHub
 from tiny_checkpoint import tiny_release
 from torch import nn
+from transformers import BertConfig
 
-from processing_archbert import trace
+from processing_archbert import load_architecture, trace
 
 CHILD = Path(__file__).with_name("remote_code_child.py")
 REPOSITORY = Path(__file__).parents[1]
@@ -28,6 +29,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_release(folder)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 1))
     (folder / "graph.json").write_text(trace(network, torch.zeros(1, 3, 16, 16)).to_json())
+    for name, layers in (("bert", 1), ("endless", 10**7)):
+        sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 50}
+        BertConfig(**sizes).save_pretrained(folder / name)
+        text = json.loads((folder / name / "config.json").read_text()) | {"num_hidden_layers": layers}
+        (folder / name / "config.json").write_text(json.dumps(text))
     return folder
 
 
@@ -87,6 +93,18 @@ def test_remote_code_gives_the_numbers_of_the_package(
     modules = [*results["modules"].values(), results["pipeline"]]
     assert all(module.startswith("transformers_modules.") for module in modules), modules
     assert {name: results[name] for name in NUMBERS} == {name: from_package[name] for name in NUMBERS}
+
+
+@pytest.mark.parametrize("source", ["from_package", "from_folder", "from_hub"])
+def test_files_are_read_in_a_child_process_of_the_same_copy(
+    source: str, work: Path, from_package: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    isolated = request.getfixturevalue(source)["isolated"]
+    package = "processing_archbert." if source == "from_package" else "transformers_modules."
+    assert isolated["copy"].startswith(package) and isolated["stopped"].startswith(package)
+    assert "time_limit=1 seconds" in isolated["stopped"]
+    assert isolated["hash"] == load_architecture(work / "bert", isolate=False).graph_hash
+    assert isolated["tokens"] == from_package["isolated"]["tokens"]
 
 
 def test_a_cached_hub_model_loads_again_without_network(from_hub: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from huggingface_hub import errors
 from torch import nn
 from transformers import BertConfig, PretrainedConfig
 
-from processing_archbert import ArchitectureGraph, ArchitectureGraphError, sources_archbert
+from processing_archbert import ArchitectureGraph, ArchitectureGraphError, source_names_archbert, sources_archbert
 from processing_archbert.sources_archbert import MAX_JSON_BYTES, ArchitectureSourceError, load_architecture
 
 GRAPH = ArchitectureGraph.build(["input", "ReLU", "output"], [(0, 1), (1, 2)], name="three")
@@ -105,10 +105,13 @@ def test_a_pickle_in_disguise_is_not_opened(tmp_path):
         ("no/such/folder", "There is no file or folder"),
         ("missing.json", "There is no file or folder"),
         ("folder/missing.json", "There is no file or folder"),
-        ("model.onnx", "an ONNX file; this is not supported"),
-        ("model.pt2", "an exported program; this is not supported"),
-        ("model.safetensors", "holds no computational graph; this is not supported"),
-        ("torchvision:resnet18", "a torchvision model; such names are not supported"),
+        ("model.onnx", "There is no file or folder 'model.onnx'"),
+        ("model.pt2", "There is no file or folder"),
+        ("folder/model.safetensors", "There is no file or folder"),
+        ("model.h5", "a Keras file; this is not supported"),
+        ("https://example.org/model.onnx", "is an address; of addresses only headers of .safetensors and .gguf"),
+        ("https://example.org/model.pth", "is a pickle by its ending"),
+        ("https://example.org/model.safetensors", "cannot be fetched: HF_HUB_OFFLINE is set"),
         ("/dev/null", "no regular file"),
     ],
 )
@@ -166,10 +169,12 @@ def test_of_a_hub_repository_only_the_config_is_fetched(tmp_path, monkeypatch):
     BertConfig(**SMALL).save_pretrained(tmp_path)
     asked = []
     monkeypatch.setattr(
-        sources_archbert, "hf_hub_download", lambda *args: asked.append(args) or str(tmp_path / "config.json")
+        source_names_archbert, "hf_hub_download", lambda *args: asked.append(args) or str(tmp_path / "config.json")
     )
     assert "LayerNorm" in load_architecture("someone/bert").op_types
     assert asked == [("someone/bert", "config.json")]
+    assert "LayerNorm" in load_architecture("https://huggingface.co/someone/bert").op_types
+    assert asked[1:] == [("someone/bert", "config.json")]
 
 
 @pytest.mark.parametrize(
@@ -184,6 +189,6 @@ def test_an_unreachable_hub_is_explained(monkeypatch, error, message):
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(sources_archbert, "hf_hub_download", fail)
+    monkeypatch.setattr(source_names_archbert, "hf_hub_download", fail)
     with pytest.raises(ArchitectureSourceError, match=message):
         load_architecture("someone/net")
