@@ -20,8 +20,17 @@ REQUIREMENTS = [
 ]
 
 DATA = ["datasets>=3.6", "pyarrow>=18", "tqdm>=4.66"]
-TRAIN = ["accelerate>=1.15", "evaluate>=0.4.6"]
-TEST = ["pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "psutil>=6", "onnx>=1.18", "onnxscript>=0.5", "peft>=0.21"]
+DRAW = ["pygraphviz>=2.0", "matplotlib>=3.9"]  # the wheels of pygraphviz hold Graphviz
+TRAIN = ["accelerate>=1.15", "evaluate>=0.4.6", "rouge_score>=0.1.2"]
+TEST = [
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "hypothesis>=6.100",
+    "psutil>=6",
+    "onnx>=1.18",
+    "onnxscript>=0.5",
+    "peft>=0.21",
+]
 LINT = ["ruff>=0.9", "mypy>=1.14"]
 
 setup(
@@ -39,8 +48,9 @@ setup(
     install_requires=REQUIREMENTS,
     extras_require={
         "data": DATA,
+        "draw": DRAW,
         "demo": [],  # the demo needs nothing more than the package
-        "dev": DATA + TRAIN + TEST + LINT,
+        "dev": DATA + DRAW + TRAIN + TEST + LINT,
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

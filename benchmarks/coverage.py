@@ -7,7 +7,8 @@
 * Records are appended to a JSONL file as they come, and a model that has one is not run again (`--again` runs it, and
   its last record counts), so that a sweep can be stopped and resumed, or cut into slices by `--shard` and `--seconds`.
 * A model is *traced* if an input is connected to an output, and at least 99.9% of its parameters are used, by name, or
-  the graph is marked `incomplete` with the missing towers named. It is *complete* if nothing is missing.
+  the graph is marked `incomplete` with the missing towers named. It is *complete* if at least 99.9% of its parameters
+  are used: in one run of the model, or with *parts* that its forward leaves out traced by themselves beside the rest.
 * A model *can be instantiated* if its default configuration and then a plain model on `meta` can be made.
 """
 
@@ -35,12 +36,14 @@ import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from processing_archbert import ArchitectureGraph, load_architecture, trace  # noqa: E402
+from processing_archbert.tracing_archbert import JOINS  # noqa: E402
 
 SOURCES = ("transformers", "torchvision", "timm")
 COMPLETE_SHARE = 0.999
-STATUSES = ("complete", "incomplete", "unmarked", "disconnected", "failed", "no instance")
-"""What became of a model. `complete` and `incomplete` count as traced; `unmarked`: parameters are missing and the
-graph does not say so; `no instance`: the library itself cannot make it."""
+STATUSES = ("complete", "parts", "incomplete", "unmarked", "disconnected", "failed", "no instance")
+"""What became of a model. `complete`, `parts` and `incomplete` count as traced; `parts`: every parameter is used, but
+the connections between parts are missing; `unmarked`: parameters are missing and the graph does not say so;
+`no instance`: the library itself cannot make it."""
 
 Record = dict[str, Any]
 
@@ -119,6 +122,8 @@ def describe(graph: ArchitectureGraph) -> Record:
     connected = is_connected(graph)
     if not connected:
         status = "disconnected"
+    elif graph.incomplete == (JOINS,) and used >= COMPLETE_SHARE:
+        status = "parts"
     elif graph.incomplete:
         status = "incomplete"
     else:
@@ -231,6 +236,7 @@ def summarize(source: str, records: dict[str, Record]) -> Record:
     """Counts, shares of those that can be instantiated, and what is not complete, with the reason."""
     counts = Counter(record["status"] for record in records.values())
     possible = len(records) - counts["no instance"]
+    complete = counts["complete"] + counts["parts"]
     connected = sum(bool(record.get("connected")) for record in records.values())
     seconds = sorted(record["seconds"] for record in records.values() if record.get("connected"))
     return {
@@ -239,8 +245,9 @@ def summarize(source: str, records: dict[str, Record]) -> Record:
         "can be instantiated": possible,
         "statuses": {status: counts[status] for status in STATUSES},
         "share connected": round(connected / possible, 4) if possible else 0.0,
-        "share traced": round((counts["complete"] + counts["incomplete"]) / possible, 4) if possible else 0.0,
-        "share complete": round(counts["complete"] / possible, 4) if possible else 0.0,
+        "share traced": round((complete + counts["incomplete"]) / possible, 4) if possible else 0.0,
+        "share complete": round(complete / possible, 4) if possible else 0.0,
+        "share complete in one run": round(counts["complete"] / possible, 4) if possible else 0.0,
         "models with guesses": sum(bool(record.get("guesses")) for record in records.values()),
         "median seconds": seconds[len(seconds) // 2] if seconds else None,
         "status": {name: record["status"] for name, record in sorted(records.items())},

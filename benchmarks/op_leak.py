@@ -4,7 +4,8 @@
 
 A canonical name must not carry the name of a model. Besides the names themselves, this asks whether the *set* of op
 types tells more of the family than `torch.nn` classes and torch functions alone would: a naive Bayes classifier sees
-which op types a graph has, once all of them, once only those that torch itself has under that name.
+which op types a graph has, once all of them, once only those that torch itself has under that name. `input` and
+`output` are in both: every graph has them, so that they tell nothing, but smoothing lets them favour large families.
 
 * A family is the first word of a model type (`qwen2_moe` and `qwen3` are `qwen`) with at least three members.
 * Leave-one-out: every model is classified by what the others show. Accuracy, with an interval over resampled models.
@@ -28,7 +29,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from benchmarks.coverage import read_summary  # noqa: E402
-from processing_archbert.ops_archbert import FUNCTION_ALIASES, FUNCTIONAL_TWINS  # noqa: E402
+from processing_archbert.ops_archbert import FUNCTION_ALIASES, FUNCTIONAL_TWINS, INPUT_OP, OUTPUT_OP  # noqa: E402
 
 MIN_MEMBERS = 3
 SMOOTHING = 0.5
@@ -93,7 +94,7 @@ def compare(op_sets: Mapping[str, Sequence[str]], seed: int = 0) -> dict[str, An
         seed: of the resampling behind the interval of the difference.
     """
     families = labelled(op_sets)
-    plain = {name: [op for op in ops if is_torch_name(op)] for name, ops in op_sets.items()}
+    plain = {n: [op for op in ops if is_torch_name(op) or op in (INPUT_OP, OUTPUT_OP)] for n, ops in op_sets.items()}
     every, torch_only = hits(op_sets, families), hits(plain, families)
     difference = every.astype(float) - torch_only
     draws = np.random.default_rng(seed).integers(0, len(difference), (NUM_RESAMPLES, len(difference)))
@@ -107,7 +108,7 @@ def compare(op_sets: Mapping[str, Sequence[str]], seed: int = 0) -> dict[str, An
         "95% interval": [round(100 * float(low), 2), round(100 * float(high), 2)],
         "largest family": round(100 * max(Counter(families.values()).values()) / len(families), 2),
         "op types that torch does not have": sorted(
-            {op for ops in op_sets.values() for op in ops if not is_torch_name(op)}
+            {op for ops in op_sets.values() for op in ops if not is_torch_name(op)} - {INPUT_OP, OUTPUT_OP}
         ),
     }
 

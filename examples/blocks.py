@@ -132,7 +132,9 @@ def load_rows(source: str, config: str, split: str) -> Any:
         return load_dataset(source, config, split=split)
     files = sorted(str(path.resolve()) for path in Path(source, config).glob(f"{split}-*.parquet"))
     if not files:
-        raise FileNotFoundError(f"{source} has no file {config}/{split}-*.parquet; make it anew, or name another folder")
+        raise FileNotFoundError(
+            f"{source} has no file {config}/{split}-*.parquet; make it anew or name another folder"
+        )
     return load_dataset("parquet", data_files={split: files}, split=split)
 
 

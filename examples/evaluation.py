@@ -230,7 +230,7 @@ def evaluate_reasoning(
     results = {"ArchBERT, cosine": evaluate_statements(scores, rows, config.similarity_threshold, accelerator)}
     if config.use_reasoning_head:
         logits = reasoning_scores(model, processor, validation.encodings, rows, accelerator)
-        results["ArchBERT, cross attention"] = evaluate_statements(
+        results["ArchBERT, reasoning head"] = evaluate_statements(
             logits, rows, config.reasoning_threshold, accelerator
         )
     words = text_only_scores(train.description_rows(), rows)

@@ -15,6 +15,7 @@ import hashlib
 import heapq
 import importlib
 import json
+import os
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,6 +59,8 @@ class ArchitectureGraph:
         unused_parameters: parameters that no node uses; `node_parameters.sum() + unused_parameters == num_parameters`.
         incomplete: names of the towers that the graph misses, or `NO_DATA_FLOW`; empty when nothing is missing.
         guesses: values that its control flow read and that had to be guessed, as `module path: function`.
+        costs: work and activations of the nodes and how they grow with the inputs (`graph_costs_archbert`); None where
+            the graph was read without them. Not in the hashes, and never read by the model.
         extraction_version: version of the op and attribute tables the graph was made with.
         library_versions: versions of the libraries it was made with.
 
@@ -79,6 +82,7 @@ class ArchitectureGraph:
     extraction_version: int = EXTRACTION_VERSION
     library_versions: Mapping[str, str] = field(default_factory=dict)
     guesses: tuple[str, ...] = ()
+    costs: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         num_nodes = _checked_length("op_types", self.op_types)
@@ -98,6 +102,10 @@ class ArchitectureGraph:
         if not isinstance(self.library_versions, Mapping):
             raise ArchitectureGraphError("library_versions has to be a mapping of library name to version.")
         _set(self, "library_versions", {str(k): str(v) for k, v in self.library_versions.items()})
+        if self.costs is not None:
+            from .graph_costs_archbert import checked_costs
+
+            _set(self, "costs", checked_costs(self.costs, num_nodes))
         used = int(self.node_parameters.sum())
         if used + self.unused_parameters != self.num_parameters:
             raise ArchitectureGraphError(
@@ -232,12 +240,44 @@ class ArchitectureGraph:
             self.to_networkx(), other.to_networkx(), node_match=lambda a, b: a["label"] == b["label"]
         )
 
+    def flops(self, **sizes: Any) -> int:
+        """FLOPs of a forward pass at `batch`, `sequence`, `target`, `image`; see `graph_costs_archbert.flops`."""
+        from .graph_costs_archbert import flops
+
+        return flops(self, **sizes)
+
+    def activation_memory(self, dtype: str = "float16", kept: bool = False, **sizes: Any) -> int:
+        """Bytes of activations at such sizes; see `graph_costs_archbert.activation_memory`."""
+        from .graph_costs_archbert import activation_memory
+
+        return activation_memory(self, dtype, kept, **sizes)
+
+    def kv_cache_bytes_per_token(self, dtype: str = "float16") -> int:
+        """Bytes that generating one more token adds to the cache; see `graph_costs_archbert.kv_cache`."""
+        from .graph_costs_archbert import kv_cache
+
+        return kv_cache(self, dtype).bytes_per_token
+
+    def weight_memory(self, dtype: str = "float16") -> int:
+        """Bytes of all parameters in this data type."""
+        from .graph_costs_archbert import weight_memory
+
+        return weight_memory(self, dtype)
+
+    def summary(self) -> dict[str, Any]:
+        """What is told of the network in a few lines; see `graph_overview_archbert.summary`."""
+        from .graph_overview_archbert import summary
+
+        return summary(self)
+
     def to_dict(self) -> dict[str, Any]:
         """A dictionary of plain lists, numbers and strings with `format` and `version`; `from_dict` reads it back."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
         plain |= {k: list(plain[k]) for k in ("op_types", "node_names", "incomplete", "guesses")}
         plain["library_versions"] = dict(sorted(self.library_versions.items()))
+        if self.costs is None:
+            del plain["costs"]
         return {"format": FORMAT, "version": FORMAT_VERSION, "attribute_names": list(ATTRIBUTES), **plain}
 
     @classmethod
@@ -258,7 +298,7 @@ class ArchitectureGraph:
             raise ArchitectureGraphError("attribute_names differ from this package's schema; extract the graph anew.")
         names = {f.name for f in dataclasses.fields(cls)}
         given = {k: v for k, v in data.items() if k not in ("format", "version", "attribute_names")}
-        missing, unknown = sorted(names - set(given) - {"guesses"}), sorted(set(given) - names)
+        missing, unknown = sorted(names - set(given) - {"guesses", "costs"}), sorted(set(given) - names)
         if missing or unknown:
             raise ArchitectureGraphError(f"fields are missing: {missing}, or unknown: {unknown}.")
         return cls(**given)
@@ -274,17 +314,15 @@ class ArchitectureGraph:
         Raises:
             ArchitectureGraphError: no JSON, or no such graph.
         """
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ArchitectureGraphError(f"this is no JSON: {str(error)[:200]}") from None
-        return cls.from_dict(data)
+        return cls.from_dict(_parsed(text))
 
     def to_row(self) -> dict[str, Any]:
         """Flat columns for Parquet: `shapes` and `attributes` row-major, edges as `src` and `dst`."""
         row = self.to_dict()
         for key in ("format", "version", "attribute_names", "edge_index", "library_versions"):
             row.pop(key)
+        if self.costs is not None:
+            row["costs"] = json.dumps(self.costs, separators=(",", ":"))
         return row | {
             "shapes": self.shapes.reshape(-1).tolist(),
             "attributes": self.attributes.reshape(-1).tolist(),
@@ -301,11 +339,13 @@ class ArchitectureGraph:
             ArchitectureGraphError: a column is missing or wrong.
         """
         names = [f.name for f in dataclasses.fields(cls) if f.name not in ("edge_index", "library_versions")]
-        missing = [name for name in (*names, "src", "dst") if name not in row and name != "guesses"]
+        missing = [name for name in (*names, "src", "dst") if name not in row and name not in ("guesses", "costs")]
         if missing:
             raise ArchitectureGraphError(f"columns are missing: {', '.join(missing)}.")
         m = len(row["op_types"])
         fields = {name: row[name] for name in names if name in row}
+        if isinstance(costs := fields.get("costs"), str):
+            fields["costs"] = _parsed(costs)
         fields["shapes"] = _reshaped("shapes", row["shapes"], m, 4)
         fields["attributes"] = _reshaped("attributes", row["attributes"], m, NUM_ATTRIBUTES)
         if len(row["src"]) != len(row["dst"]):
@@ -337,6 +377,26 @@ class ArchitectureGraph:
             op_types=list(self.op_types),
             **arrays,
         )
+
+    def draw(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str:
+        """Draw the graph as SVG, PNG or PDF; returns the SVG. Options: see `graph_drawing_archbert.draw`.
+
+        Raises:
+            PictureError: a ValueError; too many boxes, a wrong option, or an optional package is missing.
+        """
+        from .graph_drawing_archbert import draw
+
+        return draw(self, path, **options)
+
+    def to_mermaid(self, **options: Any) -> str:
+        """The graph as a Mermaid flowchart. Options: see `graph_mermaid_archbert.to_mermaid`.
+
+        Raises:
+            PictureError: a ValueError; more boxes than a flowchart may have, or a wrong option.
+        """
+        from .graph_mermaid_archbert import to_mermaid
+
+        return to_mermaid(self, **options)
 
 
 def as_architecture_graph(value: Any) -> ArchitectureGraph | None:
@@ -379,6 +439,13 @@ def refine_colours(colours: np.ndarray, src: np.ndarray, dst: np.ndarray, both: 
         np.add.at(outgoing, src, mix64(colours[dst] + np.uint64(2)))
         refined = mix64(refined * _ODD + mix64(outgoing))
     return refined
+
+
+def _parsed(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArchitectureGraphError(f"this is no JSON: {str(error)[:200]}") from None
 
 
 def _text_code(text: str) -> int:

@@ -25,6 +25,7 @@ from .questions_archbert import (
     SEPARABLE_CONVOLUTION,
     absent,
 )
+from .structure_facts_archbert import STRUCTURE_CLAIMS, StructureFacts
 
 PARAMETER_TOLERANCE = 0.05
 
@@ -256,9 +257,18 @@ class GraphFacts:
         `num_layers` (`value`), `parameters` (`value`, true within 5%), `kernel_size` (`layer` or `""`, `size`), `more`
         (`layer`, `than`), `most_frequent` (`layer`), `follows` (`layer`, `after`).
 
+        Claims on the form, as captions make them: `families` (`families`: categories of which there are layers),
+        `input` (`kind`), `num_inputs`, `num_outputs`, `depth` (layers on the longest path), `downsampling` and
+        `grouped` (all with `value`), `first_layer` and `last_layer` (`layer`, and at will `kernel`, `stride`, `out`),
+        `category_count` (`category`, `value`), `category_layers` (`category`, `layers`: these and no others),
+        `kernel_sizes` (`sizes`: these and no others), `heads`, `kv_heads` and `window` (`values`: those of all
+        attention layers), `causal` (`extent`: all, some, none), `experts` (`value`), `skip_connections` (`op` add or
+        cat, `value`), `repeated_block` (`repeats`, `layers`: kind -> number, and at will `stages`: how often the run
+        occurs).
+
         Returns:
-            Value True, False, or None where the graph misses a tower that could change it. Of a graph without data flow
-            only the number of parameters is known.
+            Value True, False, or None where the graph misses a tower that could change it. Of a graph without data
+            flow only the number of parameters is known.
 
         Raises:
             ValueError: an unknown claim type.
@@ -268,11 +278,16 @@ class GraphFacts:
         if check is None:
             raise ValueError(f"{kind!r} is no claim type; there are {', '.join(_CLAIMS)}.")
         fact = check(self, claim)
-        monotone = kind in ("contains", "kernel_size", "follows")
+        monotone = kind in ("contains", "kernel_size", "follows", "families")
         settled = fact.value if monotone else (not fact.value if kind in ("lacks", "lacks_category") else False)
         settled = (settled and self.graph.has_data_flow) or kind == "parameters"
         settled = settled and PACKED_WEIGHTS not in self.graph.incomplete
         return fact if settled or not self.graph.incomplete else Fact(None, fact.nodes)
+
+    @cached_property
+    def structure(self) -> StructureFacts:
+        """Facts on the form of the network: beginning and end, repetition, skip connections."""
+        return StructureFacts(self)
 
     def all_hold(self, claims: Iterable[Mapping[str, Any]]) -> bool | None:
         """Whether all claims are true: False where one is false, else None where one is unknown."""
@@ -324,4 +339,8 @@ _CLAIMS: dict[str, Callable[[GraphFacts, Mapping[str, Any]], Fact]] = {
     ),
     "most_frequent": _most_frequent,
     "follows": lambda f, c: f.follows(c["layer"], c["after"]),
+}
+_CLAIMS |= {
+    name: lambda f, c, check=check: Fact(*check(f.structure, c))  # type: ignore[misc]
+    for name, check in STRUCTURE_CLAIMS.items()
 }

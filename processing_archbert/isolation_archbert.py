@@ -55,6 +55,7 @@ def run_isolated(
     memory_limit: int | None = MEMORY_LIMIT,
     result_limit: int = RESULT_LIMIT,
     network: bool = False,
+    label: str = "",
     **kwargs: Any,
 ) -> Any:
     """The result of `function(*args, **kwargs)`, computed in a child process.
@@ -68,6 +69,7 @@ def run_isolated(
         memory_limit: bytes that may be allocated; None for no limit.
         result_limit: bytes that the result may have.
         network: whether the network may be used. Environment variables that hold tokens are passed on only then.
+        label: what errors call the call; by default the function with its first arguments.
         **kwargs: as `args`.
 
     Returns:
@@ -83,7 +85,7 @@ def run_isolated(
         TypeError, ValueError: function, arguments or limits are not allowed.
     """
     limits = Limits(time_limit, memory_limit, result_limit, network)
-    return _run(function_path(function), args, kwargs, limits)
+    return _run(function_path(function), args, kwargs, limits, label)
 
 
 def extract_isolated(

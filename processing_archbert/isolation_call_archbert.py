@@ -62,6 +62,7 @@ class Limits:
 
 
 def memory_error(limits: Limits, label: str) -> ArchitectureLimitError:
+    """The error of a call that needed more memory than it may use."""
     return ArchitectureLimitError(
         f"{label} needed more memory than memory_limit={limits.memory_limit} bytes and was stopped; a larger "
         "memory_limit can be passed."
@@ -89,6 +90,7 @@ def _crash_error(label: str, reason: str, output: str) -> ArchitectureTraceError
 
 
 def search_path() -> list[str]:
+    """Where this process looks for modules, so that a child finds the same."""
     return [os.fspath(entry) for entry in sys.path if isinstance(entry, (str, os.PathLike))]
 
 

@@ -23,7 +23,7 @@ from .source_export_archive_archbert import read_program
 from .source_export_modules_archbert import WeightTree
 from .source_export_program_archbert import tensor_name, tensor_of
 from .source_export_replay_archbert import Replay
-from .tracing_archbert import ArchitectureTraceError, _Job
+from .tracing_graph_archbert import ArchitectureTraceError, finished_graph
 from .tracing_values_archbert import LimitError
 
 MAX_NODES = 200_000
@@ -75,9 +75,7 @@ def _graph_of(program: Mapping[str, Any], storages: Mapping[str, str], where: st
     specs_out = module["signature"]["output_specs"]
     outputs = [t for t, given in zip(outputs, _user_outputs(graph, specs_out), strict=False) if given]
     label = name or kinds.get("", "").rpartition(".")[2] or Path(where).stem
-    job = _Job(tree, False, label, where, MAX_NODES, deadline)
-    job.recorder = replay.recorder
-    made = job._finish(tree, outputs)
+    made = finished_graph(replay.recorder, tree, outputs, name=label, source=where)
     version = program.get("torch_version")
     return dataclasses.replace(
         made,

@@ -37,7 +37,8 @@ from .source_export_values_archbert import Evaluator
 from .tracing_attention_archbert import is_causal_mask
 from .tracing_constants_archbert import words
 from .tracing_modules_archbert import module_attributes
-from .tracing_recorder_archbert import Node, Recorder
+from .tracing_nodes_archbert import Node
+from .tracing_recorder_archbert import Recorder
 from .tracing_values_archbert import Tracked, union
 
 MAX_GRAPH_DEPTH = 16
@@ -93,13 +94,13 @@ class Replay:
         """Names a tensor that depends on no input: a parameter (an `nn.Parameter`), a buffer or a constant."""
         self.tensors[name] = tensor
         if not isinstance(tensor, nn.Parameter):
-            self.recorder._tracked[id(tensor)] = Tracked(tensor)
+            self.recorder.tracked[id(tensor)] = Tracked(tensor)
 
     def add_input(self, name: str, tensor: torch.Tensor) -> None:
         """Names an input of the network and gives it a node."""
-        node = self.recorder._add_node(Node("input", name, ()))
+        node = self.recorder.add_node(Node("input", name, ()))
         self.tensors[name] = tensor
-        self.recorder._tracked[id(tensor)] = Tracked(tensor, (node,))
+        self.recorder.tracked[id(tensor)] = Tracked(tensor, (node,))
 
     def run(self, graph: Mapping[str, Any]) -> list[torch.Tensor]:
         """Replays all calls of a graph whose inputs are named; its outputs."""
@@ -178,7 +179,7 @@ class Replay:
         if len(made) == 1 and not any(made[0] is t for t in given):
             value = self._evaluator.value(call, self._known, self.tensors.__getitem__, made[0])
             if value is not None:
-                self.recorder._tracked[id(made[0])] = Tracked(made[0], shadow=value)
+                self.recorder.tracked[id(made[0])] = Tracked(made[0], shadow=value)
         for name, tensor in zip(call.outputs, made, strict=True):
             if name not in self._aliases and any(tensor is t for t in given):
                 self._forget(tensor)
@@ -210,7 +211,7 @@ class Replay:
 
     def _note_window(self, call: Call, given: Sequence[torch.Tensor], made: Sequence[torch.Tensor]) -> None:
         """Follows the width of a sliding window: positions less a number, compared, up to the mask."""
-        known = self.recorder._tracked.get(id(made[0])) if len(made) == 1 else None
+        known = self.recorder.tracked.get(id(made[0])) if len(made) == 1 else None
         if known is None or known.shadow is None:
             return
         name = call.target.split(".")[-2]
@@ -226,7 +227,7 @@ class Replay:
         if len(made) != 1:
             return
         name = call.target.split(".")[-2] if "." in call.target else ""
-        known = [self.recorder._tracked[id(t)] for t in given if id(t) in self.recorder._tracked]
+        known = [self.recorder.tracked[id(t)] for t in given if id(t) in self.recorder.tracked]
         masks = [self.recorder.shadow(t.tensor) for t in known if not t.sources and t.shadow is not None]
         follows = name in (*_VIEWS, *_MASKING) and any(id(t) in self._causal for t in given)
         if follows or (name in _MASKING and len(masks) < len(given) and any(map(is_causal_mask, masks))):
@@ -290,9 +291,9 @@ class Replay:
                 given.setdefault(id(self.tensors[name]), self.tensors[name])
                 before.setdefault(id(self.tensors[name]), recorder.track(self.tensors[name]).sources)
             arguments = self._given(call)
-            recorder._inside_leaf += 1
+            recorder.inside_leaf += 1
             made = self._record(call.target.split(".")[-2], [call], made_now=True)
-            recorder._inside_leaf -= 1
+            recorder.inside_leaf -= 1
             inside.update(call.outputs)
             if arguments and made:
                 sizes.append((call.target.split(".")[-2], arguments[0].shape, made[0].shape))
@@ -316,7 +317,7 @@ class Replay:
             folded_shape(entry, op, self.tree, read),
             self._module_row(op, entry, module, read, sizes),
         )
-        recorder._assign_outputs(results, list(given.values()), (recorder._add_node(node),))
+        recorder.assign_outputs(results, list(given.values()), (recorder.add_node(node),))
 
     def _module_row(self, op: str, entry: ModuleCall, module: nn.Module | None, read: Mapping[str, Any],
                     sizes: Sequence[tuple[str, torch.Size, torch.Size]]) -> list[int]:  # fmt: skip
@@ -360,19 +361,19 @@ class Replay:
         if not made and name not in _SETTERS:
             return made
         if name in _SETTERS and given:
-            recorder._record("__setitem__", "setitem", (given[0],), {}, given, tracked, [])
+            recorder.record("__setitem__", "setitem", (given[0],), {}, given, tracked, [])
             for output in inside & set(outputs or ()):
                 self.tensors[output] = given[0]
             return made
         if name.endswith("_like") or name.startswith("new_") or not given:
             for tensor in made:
-                recorder._tracked.setdefault(id(tensor), Tracked(tensor))
+                recorder.tracked.setdefault(id(tensor), Tracked(tensor))
             return made
         op = canonical_function_op(name)
         if op in _MASKING:
             self._mark_window(given)
         if name in _DROPOUTS:
-            recorder._pass(made, given, union([t.sources for t in tracked[:1]]), tracked[0].parameters)
+            recorder.pass_through(made, given, union([t.sources for t in tracked[:1]]), tracked[0].parameters)
             return made
         self._record_call(name, op, unit, given, tracked, made)
         return made
@@ -396,7 +397,7 @@ class Replay:
         recorder.modules = [self._surroundings(given)]
         for key in ("input", "self"):
             options.pop(key, None)
-        recorder._record(name, op, (given[0],), options, given, [recorder.track(t) for t in given], made)
+        recorder.record(name, op, (given[0],), options, given, [recorder.track(t) for t in given], made)
 
     def _surroundings(self, given: Sequence[torch.Tensor]) -> nn.Module:
         """Stand-in for the module that a call is in: how often it repeats keys, and what its mask says."""

@@ -22,7 +22,7 @@ from .source_configs_archbert import config_from_dict, is_known_type, model_clas
 from .source_diffusion_archbert import diffusion_inputs
 from .source_errors_archbert import ArchitectureSourceError, ArchitectureSourceWarning, first_line
 from .source_headers_archbert import CONFIG_NAME, MAX_CONFIG_BYTES
-from .source_safetensors_archbert import INDEX_ENDING, parse_json, safetensors_header
+from .source_safetensors_archbert import INDEX_ENDING, read_index, safetensors_header
 from .source_tree_archbert import module_tree
 from .tracing_archbert import ArchitectureTraceError, trace
 
@@ -38,7 +38,7 @@ def pipeline_components(folder: Path) -> dict[str, tuple[str, str]]:
     Raises:
         ArchitectureSourceError: `model_index.json` cannot be read, or names no network.
     """
-    data = read_config_json(folder / INDEX_NAME)
+    data = _config_json(folder / INDEX_NAME)
     found = {
         name: (entry[0], entry[1])
         for name, entry in data.items()
@@ -55,22 +55,8 @@ def pipeline_components(folder: Path) -> dict[str, tuple[str, str]]:
     return networks
 
 
-def read_config_json(path: Path) -> dict[str, Any]:
-    """The JSON object of a configuration file of bounded size.
-
-    Raises:
-        ArchitectureSourceError: it cannot be read.
-    """
-    if not path.is_file():
-        raise ArchitectureSourceError(f"There is no file {str(path)!r}.")
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ArchitectureSourceError(
-            f"{str(path)!r} is larger than a config; at most {MAX_CONFIG_BYTES} bytes are read."
-        )
-    try:
-        return parse_json(str(path), path.read_bytes())
-    except OSError as error:
-        raise ArchitectureSourceError(f"{str(path)!r} cannot be read: {first_line(error)}") from None
+def _config_json(path: Path) -> dict[str, Any]:
+    return read_index(str(path), max_bytes=MAX_CONFIG_BYTES)
 
 
 def read_pipeline(
@@ -110,7 +96,7 @@ def read_pipeline(
         )
     for part, reason in reasons.items():
         warnings.warn(f"{folder}: {part} is left out: {reason}", ArchitectureSourceWarning, stacklevel=3)
-    label = read_config_json(folder / INDEX_NAME).get("_class_name")
+    label = _config_json(folder / INDEX_NAME).get("_class_name")
     return union(graphs, name=name or (label if isinstance(label, str) else folder.name), source=str(folder),
                  incomplete=tuple(reasons))  # fmt: skip
 
@@ -125,7 +111,7 @@ def read_component(
         ArchitectureTraceError: the network cannot be traced.
     """
     place = folder / component
-    data = read_config_json(place / CONFIG_NAME)
+    data = _config_json(place / CONFIG_NAME)
     options: dict[str, Any] = {"name": name or kind, "source": str(place), "max_seconds": max_seconds}
     if library == "transformers" and is_known_type(data.get("model_type")):
         config = config_from_dict(str(place / CONFIG_NAME), data)

@@ -16,7 +16,8 @@ from .ops_archbert import NUM_ATTRIBUTES, OUTPUT_OP
 from .source_errors_archbert import ArchitectureSourceError
 from .source_onnx_formulas_archbert import FORMULAS
 from .source_onnx_inline_archbert import flatten
-from .source_onnx_nodes_archbert import GraphNode, GraphWriter, Weight
+from .source_onnx_nodes_archbert import GraphNode, GraphWriter
+from .source_onnx_parameters_archbert import Weight
 from .source_onnx_patterns_archbert import Patterns
 from .source_onnx_protobuf_archbert import read_model
 from .tracing_attention_archbert import join_attention

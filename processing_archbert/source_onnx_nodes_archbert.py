@@ -1,13 +1,10 @@
 """Nodes and edges of an ONNX model, as the tracer makes them.
 
-What only moves, casts or masks data is contracted, what depends on no input and no parameter is dropped. ONNX does not
-tell parameters from other constants: weights of layers are parameters; elsewhere an initializer is one by its type,
-its name and its shape (`Parameters`).
+What only moves, casts or masks data is contracted, what depends on no input and no parameter is dropped.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +14,7 @@ import numpy as np
 from .ops_archbert import INPUT_OP, NUM_ATTRIBUTES, op_category
 from .source_errors_archbert import ArchitectureSourceError
 from .source_onnx_inline_archbert import OWN_DOMAIN, FlatModel
-from .source_onnx_model_archbert import OnnxNode, is_float, is_quantised
+from .source_onnx_model_archbert import OnnxNode
 from .source_onnx_ops_archbert import (
     CONTRACTED,
     DATA_ONLY,
@@ -27,15 +24,11 @@ from .source_onnx_ops_archbert import (
     canonical_op,
     layer_options,
 )
+from .source_onnx_parameters_archbert import BUFFER_NAME, FOLDED_NAME, Parameters
 from .source_onnx_patterns_archbert import Patterns
 from .source_onnx_values_archbert import UNKNOWN, Known
 from .tracing_modules_archbert import NO_SHAPE, AttributeRow, Shape, layer_attributes, weight_shape
 
-_BUFFER_NAME = re.compile(
-    r"(running_mean|running_var|num_batches_tracked|inv_freq|position_ids|token_type_ids|mask|masked_bias|"
-    r"relative_position_index|relative_coords_table|cos_cached|sin_cached|attn\.bias|attention\.bias_buffer)$"
-)
-_FOLDED_NAME = re.compile(r"^(onnx::|val_|const_fold|/|_val_|_to_copy|clone|expand)")
 _MHA = "MultiheadAttention"
 _INT32_MAX = 2**31 - 1
 MAX_SOURCES = 4_000_000
@@ -64,46 +57,6 @@ class GraphNode:
     scores: list[int] | None = None
     causal: bool = False
     is_call: bool = True
-
-
-class Weight(NamedTuple):
-    """An initializer as a parameter: its name and sizes."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
-class Parameters:
-    """Which initializers are parameters, and how many elements they have."""
-
-    def __init__(self, flat: FlatModel) -> None:
-        self.flat = flat
-        self.sizes_of_nibbles: dict[str, int] = {}
-
-    def key(self, name: str) -> str:
-        """The initializer itself, for a copy: a matrix that two layers share is one, equal vectors are two."""
-        origin = self.flat.aliases.get(name, name)
-        return origin if len(self.flat.tensors[origin].sizes) > 1 else name
-
-    def is_weight(self, name: str) -> bool:
-        """Whether an initializer in the place of a weight can be one."""
-        tensor = self.flat.tensors[name]
-        return is_float(tensor.data_type) or is_quantised(tensor.data_type)
-
-    def is_parameter(self, name: str) -> bool:
-        """Whether an initializer in any other place is one."""
-        tensor = self.flat.tensors[name]
-        if name in self.flat.constants or not is_float(tensor.data_type) or _BUFFER_NAME.search(name):
-            return False
-        if not _FOLDED_NAME.search(name):
-            return True
-        sizes = tensor.sizes
-        square = len(sizes) > 1 and sizes[-1] == sizes[-2]
-        return tensor.size > 1 and not (square and all(size == 1 for size in sizes[:-2]))
-
-    def size(self, name: str) -> int:
-        """Number of elements."""
-        return min(self.sizes_of_nibbles.get(name, self.flat.tensors[name].size), 2**53)
 
 
 class GraphWriter:
@@ -165,6 +118,7 @@ class GraphWriter:
 
     def add(self, node: OnnxNode, op: str, track: _Track, parameters: list[str], shape: Shape = NO_SHAPE,
             attributes: list[int] | None = None) -> int:  # fmt: skip
+        """Writes a node down; its index."""
         everything = list(dict.fromkeys([*parameters, *track.parameters]))
         made = GraphNode(op, _path(node), track.sources, everything, shape, attributes or [0] * NUM_ATTRIBUTES)
         self.nodes.append(made)
@@ -203,9 +157,9 @@ class GraphWriter:
             else self.parameters.is_weight
         )
         weights = [self.parameters.key(w) for w in node.attributes["weights"] if is_one(w)]
-        weights = [w for w in weights if w not in self.flat.constants and not _BUFFER_NAME.search(w)]
+        weights = [w for w in weights if w not in self.flat.constants and not BUFFER_NAME.search(w)]
         if node.op != "PReLU":
-            weights = [w for w in weights if not (self.parameters.size(w) == 1 and _FOLDED_NAME.search(w))]
+            weights = [w for w in weights if not (self.parameters.size(w) == 1 and FOLDED_NAME.search(w))]
         if (
             op_category(node.op) in ("activation", "softmax", "positional", "elementwise", "pooling")
             and node.op != "PReLU"

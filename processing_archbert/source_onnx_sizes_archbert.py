@@ -263,6 +263,7 @@ def _split_sizes(node: OnnxNode, given: Sequence[Known], position: int) -> Sizes
 
 
 def further_sizes(op: str, node: OnnxNode, given: Sequence[Known], position: int) -> Sizes:
+    """Sizes of a further result of a node, where they are known."""
     with suppress(*MALFORMED):
         return _split_sizes(node, given, position) if op == "Split" else None
     return None

@@ -39,7 +39,7 @@ def read_named(named: Named, inputs: Any, hints: dict[str, Any], seconds: float)
     Args:
         named: what it names.
         inputs: as in `load_architecture`.
-        hints: `name`, `task`, `component` and `trust_remote_code` of `load_architecture`.
+        hints: `name`, `task`, `component`, `trust_remote_code` and, where wanted, `costs` of `load_architecture`.
         seconds: time after which tracing stops.
 
     Raises:
@@ -51,6 +51,7 @@ def read_named(named: Named, inputs: Any, hints: dict[str, Any], seconds: float)
     if task is not None and named.kind not in _WITH_TASK:
         raise ArchitectureSourceError(f"task is given, but {named.origin!r} has no choice of heads; leave task out.")
     options: dict[str, Any] = {"name": name, "source": named.origin, "max_seconds": seconds}
+    options["costs"] = bool(hints.get("costs"))
     if named.kind in LIBRARIES:
         return _of_library(named, inputs, options)
     if named.kind == "type":
@@ -91,7 +92,7 @@ def _of_file(named: Named, hints: dict[str, Any], seconds: float) -> Architectur
         return read_onnx(named.where, name=name)
     from .source_export_archbert import read_export
 
-    return read_export(named.where, name=name)
+    return read_export(named.where, name=name, max_seconds=seconds)
 
 
 def _of_config(named: Named, inputs: Any, task: str | None, options: dict[str, Any]) -> ArchitectureGraph:
@@ -101,6 +102,7 @@ def _of_config(named: Named, inputs: Any, task: str | None, options: dict[str, A
     if not is_known_type(data.get("model_type")):
         if inputs is not None or task is not None:
             raise ArchitectureSourceError(f"inputs and task do not go with {named.origin!r}, a config of diffusers.")
+        options = {key: value for key, value in options.items() if key != "costs"}
         return read_diffusers_config(path, data, "", **options | {"name": options["name"] or str(data["_class_name"])})
     config = config_from_dict(str(path), data)
     return trace(config, inputs, model_class=model_class(task, config), **options)

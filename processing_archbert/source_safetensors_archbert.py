@@ -80,9 +80,9 @@ def parse_json(where: str, data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise ArchitectureSourceError(f"{where!r} has a header that is no JSON ({first_line(error)}).") from None
+        raise ArchitectureSourceError(f"{where!r} is no sound JSON ({first_line(error)}).") from None
     if not isinstance(value, dict):
-        raise ArchitectureSourceError(f"{where!r} has a header that is a JSON {type(value).__name__}, not an object.")
+        raise ArchitectureSourceError(f"{where!r} holds a JSON {type(value).__name__}, not an object.")
     return value
 
 

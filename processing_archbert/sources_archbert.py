@@ -46,7 +46,9 @@ __all__ = [
     "load_components",
 ]
 
-HINTS = ("inputs", "name", "task", "component", "trust_remote_code", "isolate", "time_limit", "memory_limit")
+HINTS = (
+    "inputs", "name", "task", "component", "trust_remote_code", "isolate", "time_limit", "memory_limit", "costs",
+)  # fmt: skip
 """The hints of `load_architecture`."""
 
 
@@ -58,6 +60,7 @@ def load_architecture(
     task: str | None = None,
     component: str | None = None,
     trust_remote_code: bool = False,
+    costs: bool = False,
     isolate: bool | None = None,
     time_limit: float | None = None,
     memory_limit: int | None = None,
@@ -78,6 +81,8 @@ def load_architecture(
             model; of a file of weights the network whose weights it holds.
         component: of a pipeline's folder or repository, the network to read; by default the union of all.
         trust_remote_code: whether code of a Hub repository, or of a folder, may run to build its network.
+        costs: whether a network that is traced is also run at a few other sizes, so that the graph tells its FLOPs and
+            activations (`graph_costs_archbert`); takes several times as long. Files of other formats give none.
         isolate: whether a child process reads a name or file. By default files and repositories are isolated, names of
             installed libraries only with a limit; not what comes with inputs.
         time_limit: seconds after which reading stops; by default 600.
@@ -92,6 +97,7 @@ def load_architecture(
         ArchitectureSourceWarning: the source was read, but not all of it agrees or is shown.
     """
     hints = {"name": name, "task": task, "component": component, "trust_remote_code": trust_remote_code}
+    hints["costs"] = costs
     if isinstance(source, (str, os.PathLike)):
         named = resolve_name(os.fspath(source), trust_remote_code)
         return _of_name(named, inputs, hints, isolate, time_limit, memory_limit)
@@ -102,11 +108,11 @@ def load_architecture(
             )
     graph = as_architecture_graph(source)
     if graph is not None:
-        _refuse(f"an {type(graph).__name__}", inputs=inputs, task=task)
+        _refuse("a graph", inputs=inputs, task=task)
         return dataclasses.replace(graph, name=name) if name else graph
     if not isinstance(source, (nn.Module, PretrainedConfig)):
         raise ArchitectureSourceError(_wrong_type(source))
-    options: dict[str, Any] = {"name": name, "max_seconds": time_limit or 600.0}
+    options: dict[str, Any] = {"name": name, "max_seconds": time_limit or 600.0, "costs": costs}
     if isinstance(source, nn.Module):
         _refuse("an nn.Module", task=task)
         return trace(source, inputs, **options)
@@ -202,6 +208,7 @@ def _isolated(
 
     limits: dict[str, Any] = {"time_limit": time_limit or TIME_LIMIT, "memory_limit": memory_limit or MEMORY_LIMIT}
     limits["network"] = named.network or bool(hints["trust_remote_code"])
+    limits["label"] = f"Reading {named.origin[:300]!r}"
     result = run_isolated(f"{__name__}:read_plain", named.plain(), hints, limits["time_limit"], **limits)
     for message in result["warnings"]:
         warnings.warn(message, ArchitectureSourceWarning, stacklevel=4)

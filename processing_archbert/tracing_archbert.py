@@ -10,45 +10,35 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import itertools
-import os
-import random
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
-from torch.overrides import _pop_mode, _push_mode
-from torch.utils import _device
 
 from .architecture_graph_archbert import ArchitectureGraph
 from .dummy_inputs_archbert import SEQUENCE_LENGTH, forward_parameters, module_inputs
 from .dummy_inputs_config_archbert import config_inputs
 from .dummy_inputs_fallback_archbert import fallback_inputs, optional_inputs, repaired_inputs
 from .dummy_inputs_modalities_archbert import added_inputs, alternative_inputs
-from .ops_archbert import NUM_ATTRIBUTES, OUTPUT_OP
-from .tracing_attention_archbert import join_attention
-from .tracing_completeness_archbert import missing_towers
+from .tracing_costs_archbert import NodeCost, node_costs
+from .tracing_graph_archbert import ArchitectureTraceError, finished_graph, kept_nodes, trace_error
+from .tracing_growth_archbert import measured_costs
 from .tracing_mirror_archbert import Mirror, is_transformers_config, traceable_config, unwrap
-from .tracing_recorder_archbert import Recorder, list_output_tensors
+from .tracing_parts_archbert import MAX_CANDIDATES, PartCall, has_no_forward, is_model, unused_parts
+from .tracing_recorder_archbert import Recorder
+from .tracing_state_archbert import preserved_state
 from .tracing_values_archbert import LimitError
 
 GUESSES = (0, 1, SEQUENCE_LENGTH)
 """What an unknown integer is taken for, one after the other."""
 JOINS = "connections between the parts"
-"""Stands in `incomplete` where only the parts of a network could be run, one by one."""
-_CHECKS = "TRANSFORMERS_DISABLE_TORCH_CHECK"  # its checks compare values, which are unknown here
+"""Stands in `incomplete` where parts of a network were run by themselves, beside the rest."""
 _LOCK = threading.RLock()
-
-
-class ArchitectureTraceError(RuntimeError):
-    """A network that cannot be traced: names the module, the reason and what can be passed instead."""
 
 
 def trace(
@@ -58,6 +48,7 @@ def trace(
     name: str = "",
     source: str = "",
     model_class: Any = None,
+    costs: bool = False,
     max_nodes: int = 200_000,
     max_seconds: float | None = 600.0,
 ) -> ArchitectureGraph:
@@ -85,73 +76,11 @@ def trace(
             f"trace() got {type(module_or_config).__name__}; an nn.Module or a transformers configuration is allowed."
         )
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
-    with _LOCK, _preserved_state():
+    with _LOCK, preserved_state():
         job = _Job(module_or_config, is_config, name, source, max_nodes, deadline)
         job.model_class = model_class
-        return job.run(inputs)
-
-
-@contextmanager
-def _preserved_state() -> Iterator[None]:
-    """Fixed random state and no function modes inside; all of the caller's state as it was afterwards."""
-    python, tensors = random.getstate(), torch.random.get_rng_state()
-    array = np.random.get_state()  # noqa: NPY002
-    dtype = torch.get_default_dtype()
-    device = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None), _device.CURRENT_DEVICE
-    modes = [_pop_mode() for _ in range(torch._C._len_torch_function_stack())]
-    checks = os.environ.get(_CHECKS)
-    collecting = gc.isenabled()
-    gc.disable()  # a collection walks every object of the libraries and finds nothing here: up to half of the time
-    try:
-        os.environ[_CHECKS] = "1"
-        torch.distributions.Distribution.set_default_validate_args(False)  # it compares values
-        random.seed(0)
-        np.random.seed(0)  # noqa: NPY002
-        torch.random.default_generator.manual_seed(0)
-        with torch.no_grad(), _autocast_on_meta(), _uncompiled():
-            yield
-    finally:
-        os.environ.pop(_CHECKS, None)
-        if checks is not None:
-            os.environ[_CHECKS] = checks
-        if collecting:
-            gc.enable()
-        while torch._C._len_torch_function_stack():  # what the network itself left there: a default device
-            _pop_mode()
-        for mode in reversed(modes):
-            _push_mode(mode)
-        torch._GLOBAL_DEVICE_CONTEXT.device_context, _device.CURRENT_DEVICE = device
-        torch.set_default_dtype(dtype)
-        random.setstate(python)
-        np.random.set_state(array)  # noqa: NPY002
-        torch.random.set_rng_state(tensors)
-
-
-def _uncompiled() -> AbstractContextManager[Any]:
-    """Functions that were decorated to be compiled run as they are written."""
-    stance = getattr(torch.compiler, "set_stance", None)
-    return stance("force_eager") if stance is not None and "torch._dynamo" in sys.modules else nullcontext()
-
-
-@contextmanager
-def _autocast_on_meta() -> Iterator[None]:
-    """Code that asks for autocast on its tensors' device runs without it; torch knows none on meta and raises."""
-    is_enabled, begin = torch.is_autocast_enabled, torch.autocast.__init__
-
-    def is_enabled_here(*args: Any, **kwargs: Any) -> bool:
-        return "meta" not in (*args, *kwargs.values()) and is_enabled(*args, **kwargs)
-
-    def begin_here(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
-        if device_type == "meta":
-            begin(self, "cpu", enabled=False)
-        else:
-            begin(self, device_type, *args, **kwargs)
-
-    torch.is_autocast_enabled, torch.autocast.__init__ = is_enabled_here, begin_here  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        torch.is_autocast_enabled, torch.autocast.__init__ = is_enabled, begin  # type: ignore[method-assign]
+        graph = job.run(inputs)
+        return job.with_costs(graph) if costs else graph
 
 
 class _Job:
@@ -167,6 +96,7 @@ class _Job:
         self.recorder = Recorder(max_nodes, deadline)
         self.recorder.from_config = is_config
         self.model_class: Any = None
+        self._attempts: list[tuple[ArchitectureGraph, nn.Module, Any, int]] = []
 
     def run(self, inputs: Any) -> ArchitectureGraph:
         model = self.model = self._build() if self.is_config else self._mirror()
@@ -225,16 +155,17 @@ class _Job:
         for inputs in self._candidates(model):
             for guess in GUESSES:
                 try:
-                    return self._completed(model, self._attempt(model, inputs, guess), inputs, guess)
+                    graph, completed = self._completed(model, self._attempt(model, inputs, guess), inputs, guess)
+                    return self._with_parts(model, graph, completed, guess)
                 except ArchitectureTraceError as error:
                     if isinstance(error.__cause__, LimitError):
                         raise
                     first = first or error
                 if not self.recorder.guesses:
                     break
-        graph = self._parts(model) if self.is_config else None  # for a module, inputs can be given
-        if graph is not None:
-            return graph
+        graph_of_parts = self._parts(model) if self.is_config else None  # for a module, inputs can be given
+        if graph_of_parts is not None:
+            return graph_of_parts
         if first is None:
             raise self._error(
                 "its inputs cannot be made up from its layers",
@@ -244,31 +175,74 @@ class _Job:
 
     def _parts(self, model: nn.Module) -> ArchitectureGraph | None:
         """The graph of the parts of a model that runs only as parts; None where it has no part that runs by itself."""
-        calls = []
-        for name, part in _outermost_parts(model, ""):
-            for inputs in self._candidates(part):
-                with suppress(ArchitectureTraceError):
-                    self._attempt(part, inputs, 0)
-                    calls.append((name, part, inputs))
-                    break
-        if not calls:
+        if not has_no_forward(model) and not any(is_model(part) for part in model.modules() if part is not model):
             return None
-        recorder = self.recorder
-        recorder.reset(0)
-        outputs = []
-        for name, part, inputs in calls:
-            args, kwargs = _stand_in_inputs(recorder, {f"{name}.{key}": value for key, value in inputs.items()})
-            with recorder:
-                outputs.append(part(*args, **{key.removeprefix(f"{name}."): v for key, v in kwargs.items()}))
-        graph = self._finish(model, outputs)
-        missing = graph.incomplete if _has_no_forward(model) else (*graph.incomplete, JOINS)
+        calls = self._part_calls(model, {id(p): p.numel() for p in model.parameters()})
+        whole = [is_model(call.part) for call in calls]
+        if not calls or not (any(whole) or has_no_forward(model)):
+            return None
+        graph = self._joined(model, None, calls, 0)
+        missing = graph.incomplete if has_no_forward(model) and all(whole) else (*graph.incomplete, JOINS)
         return dataclasses.replace(graph, incomplete=missing)
 
-    def _completed(self, model: nn.Module, graph: ArchitectureGraph, inputs: Any, guess: int) -> ArchitectureGraph:
-        """The graph, or one of the model on more inputs while it misses parts that more inputs reach."""
+    def _with_parts(self, model: nn.Module, graph: ArchitectureGraph, inputs: Any, guess: int) -> ArchitectureGraph:
+        """The graph, with the parts that it misses beside it, each on inputs of its own and without connections."""
+        if not graph.incomplete or not is_transformers_config(getattr(model, "config", None)):
+            return graph
+        with suppress(ArchitectureTraceError):
+            self._attempt(model, inputs, guess)
+            used = self._used_parameters()
+            calls = self._part_calls(model, {id(p): p.numel() for p in model.parameters() if id(p) not in used})
+            if calls:
+                joined = self._joined(model, inputs, calls, guess)
+                return dataclasses.replace(joined, incomplete=(*joined.incomplete, JOINS))
+        return graph
+
+    def _used_parameters(self) -> set[int]:
+        """Ids of the parameters that a recorded node reads."""
+        return {id(p) for node in self.recorder.nodes for p in node.parameters}
+
+    def _part_calls(self, model: nn.Module, unused: dict[int, int]) -> list[PartCall]:
+        """Calls, on made-up inputs, of parts that use parameters of `unused`, which are taken out of it."""
+        calls = []
+        for path, part, config in unused_parts(model, unused):
+            count = None if is_model(part) else MAX_CANDIDATES
+            for inputs in itertools.islice(self._candidates(part, config), count):
+                with suppress(ArchitectureTraceError):
+                    self._attempt(part, inputs, 0)
+                    used = self._used_parameters() & set(unused)
+                    if used:
+                        calls.append(PartCall(path, part, inputs))
+                        for parameter in used:
+                            del unused[parameter]
+                        break
+        return calls
+
+    def _joined(self, model: nn.Module, inputs: Any, calls: list[PartCall], guess: int) -> ArchitectureGraph:
+        """One graph of a call of the network, unless `inputs` is None, and of calls of its parts."""
+        recorder = self.recorder
+        recorder.reset(guess)
+        outputs = []
+        try:
+            if inputs is not None:
+                args, kwargs = _stand_in_inputs(recorder, inputs)
+                with recorder:
+                    outputs.append(model(*args, **kwargs))
+            recorder.guess = 0
+            for call in calls:
+                _, named = _stand_in_inputs(recorder, call.named_inputs())
+                with recorder:
+                    outputs.append(call.run(named))
+        except LimitError as error:
+            raise self._error(str(error), "a smaller network or a higher limit") from error
+        return self._finished(model, outputs)
+
+    def _completed(self, model: nn.Module, graph: ArchitectureGraph, inputs: Any,
+                   guess: int) -> tuple[ArchitectureGraph, Any]:  # fmt: skip
+        """Graph and inputs, of the model on more inputs while it misses parts that more inputs reach."""
         config = getattr(model, "config", None)
         if not graph.incomplete or not isinstance(inputs, dict) or not is_transformers_config(config):
-            return graph
+            return graph, inputs
         names = [p.name for p in forward_parameters(model)]
         given = dict(inputs)
         single = ([option] for option in optional_inputs(config, names, given))
@@ -278,32 +252,40 @@ class _Job:
                     other = self._attempt(model, given | option, guess)
                 except ArchitectureTraceError as error:
                     if isinstance(error.__cause__, LimitError):
-                        return graph
+                        return graph, given
                     continue
                 if other.unused_parameters < graph.unused_parameters:
                     graph, given = other, given | option
                     break
             if not graph.incomplete:
                 break
-        return graph
+        return graph, given
 
-    def _candidates(self, model: nn.Module) -> Iterator[Any]:
+    def _candidates(self, model: nn.Module, outer: Any = None) -> Iterator[Any]:
         """Made-up inputs, the likeliest first; none where making them up fails.
 
-        A candidate that a layer refused comes back with the width that this layer wants.
+        A candidate that a layer refused comes back with the width that this layer wants. `outer` is the configuration
+        of the model that a part is in.
         """
         config = getattr(model, "config", None)
         known = config is not None and is_transformers_config(config)
-        if _has_no_forward(model):
+        if has_no_forward(model):
             return
         repaired: set[str] = set()
-        for make in (config_inputs, fallback_inputs, _alternatives, _named_inputs) if known else (_plain_inputs,):
+        makers: tuple[Callable[[Any, nn.Module], Iterator[Any]], ...] = (_plain_inputs,)
+        if known:
+            makers = (config_inputs, fallback_inputs, _alternatives, _named_inputs)
+        elif outer is not None:
+            known, config, makers = True, outer, (_plain_inputs, fallback_inputs, config_inputs)
+        for make in makers:
             with suppress(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
                 for inputs in make(config, model):
                     self.recorder.failed_at = None
                     yield inputs
                     layer = self._refusing_layer(model)
-                    if known and layer is not None and (path := f"{make.__name__}.{layer[0]}") not in repaired:
+                    if not known or layer is None or not isinstance(inputs, dict):
+                        continue
+                    if (path := f"{make.__name__}.{layer[0]}") not in repaired:
                         repaired.add(path)
                         yield from repaired_inputs(inputs, layer[1])
 
@@ -316,59 +298,44 @@ class _Job:
         return None
 
     def _attempt(self, model: nn.Module, inputs: Any, guess: int) -> ArchitectureGraph:
+        graph = self._finished(model, self._outputs(model, inputs, guess))
+        self._attempts.append((graph, model, inputs, guess))
+        return graph
+
+    def with_costs(self, graph: ArchitectureGraph) -> ArchitectureGraph:
+        """The graph with what its nodes cost; as it is where it was not made by one run of the network."""
+        found = next((attempt[1:] for attempt in self._attempts if attempt[0] is graph), None)
+        if found is None:
+            return graph
+        model, inputs, guess = found
+
+        def run(other: Any) -> list[NodeCost]:
+            kept, _ = kept_nodes(self.recorder, model, self._outputs(model, other, guess))
+            return node_costs(self.recorder.nodes, kept)
+
+        self.recorder.metering = True
+        try:
+            return dataclasses.replace(graph, costs=measured_costs(run, inputs))
+        finally:
+            self.recorder.metering = False
+
+    def _outputs(self, model: nn.Module, inputs: Any, guess: int) -> Any:
         recorder = self.recorder
         recorder.reset(guess)
         args, kwargs = _stand_in_inputs(recorder, inputs)
         try:
             with recorder:
-                outputs = model(*args, **kwargs)
+                return model(*args, **kwargs)
         except Exception as error:
             if isinstance(error, LimitError):
                 raise self._error(str(error), "a smaller network or a higher limit") from error
             raise self._error(_reason(error), "inputs= that its forward accepts") from error
-        return self._finish(model, outputs)
 
-    def _finish(self, model: nn.Module, outputs: Any) -> ArchitectureGraph:
-        recorder = self.recorder
-        producers = sorted({s for t in list_output_tensors(outputs) for s in recorder.track(t).sources})
-        if not producers:
-            raise self._error(
-                "no tensor of its output depends on an input or a parameter",
-                "inputs= for which forward returns tensors",
-            )
-        kept = _kept(recorder, producers)
-        if join_attention(recorder.nodes, kept, producers):
-            kept = _kept(recorder, producers)
-        position = {node: i for i, node in enumerate(kept)}
-        nodes = [recorder.nodes[i] for i in kept]
-        edges = [(position[s], position[i]) for i in kept for s in recorder.nodes[i].sources]
-        count = len(nodes)
-        edges += [(position[p], count + i) for i, p in enumerate(producers)]
-        counts, unused = _count_parameters(model, nodes)
-        total = sum(counts) + sum(unused.values())
-        blank = [(0,) * NUM_ATTRIBUTES] * len(producers)
-        return ArchitectureGraph.build(
-            [n.op for n in nodes] + [OUTPUT_OP] * len(producers),
-            edges,
-            shapes=np.array([n.shape for n in nodes] + [(0, 0, 0, 0)] * len(producers), dtype=np.int64),
-            attributes=np.array([n.attributes for n in nodes] + blank, dtype=np.int64),
-            node_parameters=np.array(counts + [0] * len(producers), dtype=np.int64),
-            node_names=[n.name for n in nodes] + [f"output{i}" for i in range(len(producers))],
-            name=self.name or self.label,
-            source=self.source,
-            num_parameters=total,
-            unused_parameters=total - sum(counts),
-            incomplete=missing_towers(model, unused),
-            library_versions=_versions(type(model)),
-            guesses=tuple(recorder.guesses),
-        )
+    def _finished(self, model: nn.Module, outputs: Any) -> ArchitectureGraph:
+        return finished_graph(self.recorder, model, outputs, name=self.name or self.label, source=self.source)
 
     def _error(self, reason: str, remedy: str) -> ArchitectureTraceError:
-        where = ""
-        if self.recorder.failed_at is not None:
-            path, kind = self.recorder.failed_at
-            where = f" in module {path!r} ({kind})" if path else ""
-        return ArchitectureTraceError(f"{self.label} cannot be traced{where}: {reason}. You can pass {remedy}.")
+        return trace_error(self.recorder, self.label, reason, remedy)
 
 
 def _tie(model: Any) -> None:
@@ -379,20 +346,6 @@ def _tie(model: Any) -> None:
             model.tie_weights()
 
 
-def _has_no_forward(model: nn.Module) -> bool:
-    return type(model).forward is nn.Module.forward
-
-
-def _outermost_parts(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-    """The largest modules inside a network that are models of their own, with a configuration and parameters."""
-    for name, child in module.named_children():
-        inner = f"{path}.{name}" if path else name
-        if "_from_config" in dir(type(child)) and any(True for _ in child.parameters()):
-            yield inner, child
-        else:
-            yield from _outermost_parts(child, inner)
-
-
 def _alternatives(config: Any, model: nn.Module) -> Iterator[Any]:
     return alternative_inputs(config, [p.name for p in forward_parameters(model)])
 
@@ -400,7 +353,7 @@ def _alternatives(config: Any, model: nn.Module) -> Iterator[Any]:
 def _named_inputs(_: Any, model: nn.Module) -> Iterator[Any]:
     """For the one argument that a model needs, what its first layers accept."""
     required = [p.name for p in forward_parameters(model) if p.default is p.empty]
-    return ({required[0]: inputs[0]} for inputs in module_inputs(model) if len(required) == 1)
+    return ({required[0]: inputs[0]} for inputs in module_inputs(model) if len(required) == 1)  # type: ignore[index]
 
 
 def _plain_inputs(_: Any, model: nn.Module) -> Iterator[Any]:
@@ -432,37 +385,3 @@ def _stand_in_inputs(recorder: Recorder, inputs: Any) -> tuple[tuple[Any, ...], 
         return (), {key: convert(str(key), value) for key, value in inputs.items()}
     items = inputs if isinstance(inputs, tuple) else (inputs,)
     return tuple(convert(f"input{i}", item) for i, item in enumerate(items)), {}
-
-
-def _kept(recorder: Recorder, producers: list[int]) -> list[int]:
-    """Nodes that reach an output, or a parameter that only a dead end reads: a layer that runs is in the graph."""
-    kept = _ancestors(recorder, producers)
-    read = {id(p) for i in kept for p in recorder.nodes[i].parameters}
-    dead = [i for i, node in enumerate(recorder.nodes) if any(id(p) not in read for p in node.parameters)]
-    return _ancestors(recorder, producers + dead) if dead else kept
-
-
-def _ancestors(recorder: Recorder, producers: list[int]) -> list[int]:
-    seen = set(producers)
-    stack = list(producers)
-    while stack:
-        for source in recorder.nodes[stack.pop()].sources:
-            if source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return sorted(seen)
-
-
-def _count_parameters(model: nn.Module, nodes: list[Any]) -> tuple[list[int], dict[int, int]]:
-    """Parameters of each node, everyone counted at its first user; and the sizes of those without a user, by id."""
-    sizes = {id(p): p.numel() for p in model.parameters()}
-    return [sum(sizes.pop(id(p), 0) for p in dict.fromkeys(node.parameters)) for node in nodes], sizes
-
-
-def _versions(kind: type) -> dict[str, str]:
-    versions = {"torch": str(torch.__version__)}
-    if kind.__module__.split(".")[0] == "transformers":
-        import transformers
-
-        versions["transformers"] = str(transformers.__version__)
-    return versions

@@ -2,7 +2,8 @@
 
 What is counted is what `torch.utils.flop_counter.FlopCounterMode` counts: products of matrices, convolutions and
 attention, with masked positions included. Everything that works element by element is not. Products of a matrix and a
-vector, recurrent layers and `nn.MultiheadAttention` are counted by their formula, also where torch's kernels hide them.
+vector, recurrent layers and `nn.MultiheadAttention` are counted by their formula, also where torch's kernels hide
+them.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _recurrent_work(module: nn.Module, x: torch.Tensor) -> int:
 
 
 def _multihead_work(width: int, batch_first: bool, given: Sequence[torch.Tensor]) -> int:
-    query, key, value = (*given, *given[-1:] * 2)[:3]
+    query, key, value = [*given, given[-1], given[-1]][:3]
     length = int(key.shape[-2] if batch_first or key.dim() == 2 else key.shape[0])
     queries = query.numel() // max(int(query.shape[-1]), 1)
     projected = 2 * query.numel() + key.numel() + value.numel()

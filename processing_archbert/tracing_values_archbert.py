@@ -82,7 +82,7 @@ class ValueMode(TorchFunctionMode):
         self.guesses: dict[str, None] = {}
         self.from_config = False
         self.path: list[str] = []
-        self._tracked: dict[int, Tracked] = {}
+        self.tracked: dict[int, Tracked] = {}
         self._views: dict[int, list[torch.Tensor]] = {}
 
     def _run(self, func: Any, name: str, op: str, args: Any, kwargs: Any) -> Any:
@@ -105,9 +105,9 @@ class ValueMode(TorchFunctionMode):
             result = torch.empty_strided(shape, stride, dtype=meta.dtype, device=META)
             if isinstance(tensor, nn.Parameter):
                 result = nn.Parameter(result, requires_grad=False)
-                self._tracked[id(result)] = Tracked(result, parameters=(result,))
+                self.tracked[id(result)] = Tracked(result, parameters=(result,))
                 return result
-            self._tracked[id(result)] = Tracked(result, shadow=self._borrowed(meta))
+            self.tracked[id(result)] = Tracked(result, shadow=self._borrowed(meta))
         return result
 
     @staticmethod
@@ -132,22 +132,22 @@ class ValueMode(TorchFunctionMode):
                         replaced[id(parameter)] = self.stand_in(parameter)
                     child._parameters[name] = replaced[id(parameter)]  # type: ignore[assignment]
                 else:
-                    self._tracked[id(parameter)] = Tracked(parameter, parameters=(parameter,))
+                    self.tracked[id(parameter)] = Tracked(parameter, parameters=(parameter,))
 
     def sources_of(self, tensor: torch.Tensor) -> Sources:
         """The nodes that a tensor comes from."""
-        tracked = self._tracked.get(id(tensor))
+        tracked = self.tracked.get(id(tensor))
         return tracked.sources if tracked is not None else ()
 
     def track(self, tensor: torch.Tensor) -> Tracked:
         """What is known of a tensor."""
-        tracked = self._tracked.get(id(tensor))
+        tracked = self.tracked.get(id(tensor))
         if tracked is None:
             if isinstance(tensor, nn.Parameter):
                 tracked = Tracked(tensor, parameters=(tensor,))
             else:
                 tracked = self._stranger(tensor)
-            self._tracked[id(tensor)] = tracked
+            self.tracked[id(tensor)] = tracked
         return tracked
 
     def _stranger(self, tensor: torch.Tensor) -> Tracked:
@@ -185,7 +185,7 @@ class ValueMode(TorchFunctionMode):
         if tracked.tensor.device.type == "meta":
             return tracked.tensor
         result = self.stand_in(tensor)
-        self._tracked[id(tensor)] = self._tracked[id(result)]
+        self.tracked[id(tensor)] = self.tracked[id(result)]
         self._views.setdefault(id(tensor), []).append(tensor)
         return result
 
@@ -204,7 +204,7 @@ class ValueMode(TorchFunctionMode):
             shadow = self._unfilled(out)
         elif out.numel() <= MAX_SHADOW_ELEMENTS:
             shadow = func(*args, **(cpu | {"device": torch.device("cpu")}))
-        self._tracked[id(out)] = Tracked(out, shadow=shadow)
+        self.tracked[id(out)] = Tracked(out, shadow=shadow)
         return out
 
     @staticmethod
@@ -227,7 +227,7 @@ class ValueMode(TorchFunctionMode):
             value = {"o": 1, "z": 0}.get(name.removeprefix("new_")[0])
             fill = kwargs.get("fill_value", args[-1]) if value is None else value
             shadow = torch.full(tuple(out.shape), fill, dtype=out.dtype)
-        self._tracked[id(out)] = Tracked(out, shadow=shadow)
+        self.tracked[id(out)] = Tracked(out, shadow=shadow)
         return out
 
     def _number(self, tensor: torch.Tensor) -> Any:
@@ -256,7 +256,7 @@ class ValueMode(TorchFunctionMode):
 
         def mirrored(value: torch.Tensor) -> torch.Tensor:
             out = torch.empty(value.shape, dtype=value.dtype, device=META)
-            self._tracked[id(out)] = Tracked(out, sources, parameters, value if known else None)
+            self.tracked[id(out)] = Tracked(out, sources, parameters, value if known else None)
             return out
 
         return map_tensors(mirrored, result)
@@ -296,7 +296,7 @@ class ValueMode(TorchFunctionMode):
 
     def _mirror_index(self, positions: torch.Tensor, mask: Tracked, known: bool) -> torch.Tensor:
         out = torch.empty(positions.shape, dtype=positions.dtype, device=META)
-        self._tracked[id(out)] = Tracked(out, mask.sources, (), positions if known else None)
+        self.tracked[id(out)] = Tracked(out, mask.sources, (), positions if known else None)
         return out
 
     def _on_meta_call(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:

@@ -30,13 +30,6 @@ def in_child() -> None:
 process = multiprocessing.get_context("fork").Process(target=in_child, daemon=True)
 process.start()
 
-interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-interrupt.start()
-try:
-    run_isolated(isolated_functions.hang, "deaf", str(folder / "interrupted"))
-except KeyboardInterrupt:
-    results["interrupted"] = not Path("/proc", (folder / "interrupted").read_text()).exists()
-
 
 def when_there(name: str) -> str:
     """The number of a process, when it has written it."""
@@ -44,6 +37,12 @@ def when_there(name: str) -> str:
         time.sleep(0.01)
     return (folder / name).read_text()
 
+
+threading.Thread(target=lambda: when_there("interrupted") and os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    run_isolated(isolated_functions.hang, "deaf", str(folder / "interrupted"))
+except KeyboardInterrupt:
+    results["interrupted"] = not Path("/proc", (folder / "interrupted").read_text()).exists()
 
 threading.Thread(target=lambda: when_there("lost") and os.kill(server, signal.SIGKILL)).start()
 try:

@@ -126,10 +126,11 @@ def main() -> None:
         import archbert  # noqa: F401
 
         results = {**load(source, graph_text, trust=None), "meeting": meet(source, graph_text)}
-    from transformers import AutoProcessor
+    if Path(source).is_dir():
+        from transformers import AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(source, **({"trust_remote_code": True} if mode == "remote" else {}))
-    results["isolated"] = isolated(Path(graph_file).parent, processor)
+        processor = AutoProcessor.from_pretrained(source, **({"trust_remote_code": True} if mode == "remote" else {}))
+        results["isolated"] = isolated(Path(graph_file).parent, processor)
     Path(output).write_text(json.dumps(results), encoding="utf-8")
 
 

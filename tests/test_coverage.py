@@ -13,6 +13,7 @@ from benchmarks import coverage
 from benchmarks.op_leak import compare, family, hits, is_torch_name, labelled
 from processing_archbert import ArchitectureGraph
 from processing_archbert.ops_archbert import EXTRACTION_VERSION, OPS
+from processing_archbert.tracing_archbert import JOINS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -53,10 +54,13 @@ def test_coverage_of_what_can_be_instantiated() -> None:
     assert len(connected) >= 0.99 * len(possible)
     assert not {"unmarked", "disconnected"} & set(possible)
     assert STORED["share connected"] == round(len(connected) / len(possible), 4)
-    assert STORED["share complete"] == round(possible.count("complete") / len(possible), 4) >= SHARE_COMPLETE
+    whole, beside = possible.count("complete"), possible.count("parts")
+    assert STORED["share complete"] == round((whole + beside) / len(possible), 4) >= SHARE_COMPLETE
+    assert STORED["share complete in one run"] == round(whole / len(possible), 4) >= SHARE_IN_ONE_RUN
 
 
-SHARE_COMPLETE = 0.89
+SHARE_COMPLETE = 0.95
+SHARE_IN_ONE_RUN = 0.89
 SAMPLE = (
     "albert", "bert", "clip", "convnext", "deberta-v2", "dinov2", "gpt2", "gpt_neo", "mamba", "mobilevit", "resnet",
     "segformer", "swinv2", "t5", "vit", "wav2vec2", "whisper",
@@ -71,9 +75,9 @@ def test_a_sample_traced_now_agrees_with_the_stored_results() -> None:
         assert (record["error"], record["used_share"] >= coverage.COMPLETE_SHARE) == ("", True)
 
 
-@pytest.mark.parametrize("status", ["incomplete", "no instance"])
+@pytest.mark.parametrize("status", ["parts", "no instance"])
 def test_a_sample_of_exceptions_is_still_one(status: str) -> None:
-    small = {"incomplete": "flava", "no instance": "esm"}[status]
+    small = {"parts": "flava", "no instance": "esm"}[status]
     record = coverage.measure("transformers", small)
     assert record["status"] == status == EXCEPTIONS["transformers"][small]["status"]
     assert record["error"] if status == "no instance" else record["incomplete"]
@@ -100,10 +104,10 @@ def test_op_types_of_models_are_in_the_table() -> None:
     assert EXTRACTION_VERSION == 2
 
 
-def test_op_types_leak_not_significantly_more_of_the_family_than_those_of_torch() -> None:
+def test_op_types_leak_no_more_of_the_family_than_those_of_torch_within_two_points() -> None:
     figures = compare(STORED["ops"])
     assert figures["models"] > 200 and figures["families"] > 30
-    assert figures["95% interval"][0] <= 2.0 and figures["difference in points"] < 3.0
+    assert figures["95% interval"][0] <= 0.0 and figures["difference in points"] <= 2.0
 
 
 def test_a_leak_would_be_seen() -> None:
@@ -127,6 +131,9 @@ def test_statuses_tell_connection_and_completeness() -> None:
     assert coverage.describe(graph_of(ops, line, **parts))["status"] == "unmarked"
     marked = coverage.describe(graph_of(ops, line, incomplete=("tower",), guesses=("a: item",), **parts))
     assert (marked["status"], marked["used_share"], marked["guesses"]) == ("incomplete", 0.9, 1)
+    beside = coverage.describe(graph_of(ops, line, incomplete=(JOINS,), node_parameters=[0, 9, 0]))
+    assert (beside["status"], beside["used_share"]) == ("parts", 1.0)
+    assert coverage.describe(graph_of(ops, line, incomplete=(JOINS,), **parts))["status"] == "incomplete"
     loose = coverage.describe(graph_of(["input", "parameter", "output"], [(1, 2)]))
     assert (loose["status"], loose["connected"]) == ("disconnected", False)
 

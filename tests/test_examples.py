@@ -20,8 +20,9 @@ from safetensors.torch import load_file
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-import blocks  # noqa: E402
 import calibration  # noqa: E402
+
+import blocks  # noqa: E402
 import evaluation  # noqa: E402
 import new_model  # noqa: E402
 import run_aqa  # noqa: E402

@@ -181,7 +181,7 @@ def test_what_a_child_started_is_killed_with_it(then: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("kind", ["python", "torch", "child"])
 def test_memory_is_limited(kind: str) -> None:
     with pytest.raises(ArchitectureLimitError, match=r"memory_limit=400000000 bytes.*larger memory_limit"):
-        run_isolated(functions.grow, kind, memory_limit=400_000_000, time_limit=60)
+        run_isolated(functions.grow, kind, memory_limit=400_000_000)
 
 
 def test_the_result_is_limited() -> None:
@@ -233,7 +233,7 @@ def test_a_script_without_guard_a_forked_process_and_an_interrupt(
     script: tuple[subprocess.Popen[bytes], Path],
 ) -> None:
     process, folder = script
-    assert wait_for(lambda: (folder / "results.json").exists() or process.poll() is not None, 120)
+    assert wait_for(lambda: (folder / "results.json").exists() or process.poll() is not None, 300)
     assert process.poll() is None, (process.stderr.read() if process.stderr else b"").decode()
     results = json.loads((folder / "results.json").read_text())
     assert results["plain"] == {"args": [1], "kwargs": {}}
@@ -255,4 +255,4 @@ def test_server_and_child_end_with_a_process_that_is_killed(script: tuple[subpro
     assert not is_gone(folder / "server") and not is_gone(folder / "orphan")
     process.kill()
     process.wait()
-    assert wait_for(lambda: is_gone(folder / "server") and is_gone(folder / "orphan"), 10)
+    assert wait_for(lambda: is_gone(folder / "server") and is_gone(folder / "orphan"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from header_files import safetensors_bytes
 from local_hub import LocalHub
 from tiny_checkpoint import tiny_release
 from torch import nn
@@ -95,7 +96,7 @@ def test_remote_code_gives_the_numbers_of_the_package(
     assert {name: results[name] for name in NUMBERS} == {name: from_package[name] for name in NUMBERS}
 
 
-@pytest.mark.parametrize("source", ["from_package", "from_folder", "from_hub"])
+@pytest.mark.parametrize("source", ["from_package", "from_folder"])
 def test_files_are_read_in_a_child_process_of_the_same_copy(
     source: str, work: Path, from_package: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
@@ -121,18 +122,26 @@ def test_objects_of_package_and_remote_code_accept_each_other(from_package: dict
 
 
 def test_a_config_on_the_hub_is_an_architecture(work: Path, tmp_path: Path) -> None:
-    """Of a repository with weights and code beside the config, only the config is fetched."""
+    """Of a repository with weights beside the config only the config is fetched, and of a file of weights its header,
+    by child processes.
+    """
     repository = tmp_path / "repository"
     repository.mkdir()
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     (repository / "config.json").write_text(json.dumps({"model_type": "bert", **sizes}))
     (repository / "pytorch_model.bin").write_bytes(b"never to be opened")
-    code = "from processing_archbert.sources_archbert import load_architecture as load\nprint(load(ID).to_json())"
-    code = code.replace("ID", "'someone/bert-tiny'")
+    (repository / "model.safetensors").write_bytes(safetensors_bytes({"pooler.dense.weight": (32, 32), "x": (2**20,)}))
+    code = (
+        "from processing_archbert.sources_archbert import load_architecture as load\n"
+        "for name in ('someone/bert-tiny', 'someone/bert-tiny/model.safetensors'):\n    print(load(name).to_json())"
+    )
     with LocalHub({"someone/bert-tiny": repository}) as hub:
         caches = hub.environment(tmp_path / "home", PYTHONPATH=str(REPOSITORY))
         done = subprocess.run([sys.executable, "-c", code], env=caches, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-4000:]
         fetched = {line.rsplit("/", 1)[-1] for line in hub.requests if line.startswith("GET") and "/resolve/" in line}
-    assert fetched == {"config.json"}
-    assert json.loads(done.stdout)["num_parameters"] > 0
+        assert hub.sent < 2**20
+    assert fetched == {"config.json", "model.safetensors"}
+    config, weights = map(json.loads, done.stdout.splitlines())
+    assert config["num_parameters"] == weights["num_parameters"] > 0 and config["op_types"] == weights["op_types"]
+    assert "tensors of the file are not in the network: x" in done.stderr

@@ -9,9 +9,10 @@ import pytest
 from header_files import gguf_bytes, gguf_string, llama_gguf, safetensors_bytes
 from huggingface_hub import constants
 from local_hub import LocalHub
-from transformers import BertConfig, BertForMaskedLM, LlamaConfig, MixtralConfig, MixtralForCausalLM
+from transformers import AutoConfig, BertConfig, BertForMaskedLM, LlamaConfig, MixtralConfig, MixtralForCausalLM
 
 from processing_archbert import GraphFacts, load_architecture, source_bytes_archbert
+from processing_archbert.source_gguf_archbert import GGUF_CONFIGS
 from processing_archbert.source_headers_archbert import read_gguf, read_safetensors
 from processing_archbert.source_safetensors_archbert import safetensors_header
 from processing_archbert.sources_archbert import ArchitectureSourceError, ArchitectureSourceWarning
@@ -187,6 +188,74 @@ def test_gguf_of_experts_with_tied_embeddings(tmp_path, quiet):
     graph = read_gguf(file)
     assert 4 in graph.attribute("num_experts")
     assert 2 in graph.attribute("top_k")
+
+
+GGUF_KEYS = {
+    "context_length": 64,
+    "embedding_length": 32,
+    "block_count": 2,
+    "feed_forward_length": 64,
+    "attention.head_count": 4,
+    "attention.head_count_kv": 2,
+    "attention.key_length": 8,
+    "attention.value_length": 8,
+}
+EXPERT_KEYS = {
+    "expert_count": 4,
+    "expert_used_count": 2,
+    "expert_feed_forward_length": 16,
+    "expert_shared_feed_forward_length": 24,
+}
+SIZES = {
+    "max_position_embeddings": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+HEAD = {"head_dim": 8}
+QWEN_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+GGUF_NETWORKS = {
+    "llama": ("llama", SIZES),
+    "mistral": ("mistral", SIZES | {"sliding_window": None}),
+    "mixtral": ("mixtral", SIZES | {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "qwen2": ("qwen2", SIZES),
+    "qwen2moe": ("qwen2_moe", SIZES | QWEN_EXPERTS | {"shared_expert_intermediate_size": 24}),
+    "qwen3": ("qwen3", SIZES | HEAD),
+    "qwen3moe": ("qwen3_moe", SIZES | HEAD | QWEN_EXPERTS),
+    "gemma": ("gemma", SIZES | HEAD),
+    "gemma2": ("gemma2", SIZES | HEAD | {"sliding_window": 16}),
+    "gemma3": ("gemma3_text", SIZES | HEAD | {"sliding_window": 16}),
+    "phi3": ("phi3", SIZES | {"sliding_window": 16}),
+    "olmo2": ("olmo2", SIZES),
+    "granite": ("granite", SIZES),
+    "starcoder2": ("starcoder2", SIZES | {"use_bias": False}),
+    "stablelm": ("stablelm", SIZES),
+    "gpt2": ("gpt2", {"n_positions": 64, "n_embd": 32, "n_layer": 2, "n_inner": 64, "n_head": 4}),
+}
+
+
+def test_every_gguf_architecture_of_the_table_is_tested():
+    assert set(GGUF_NETWORKS) == set(GGUF_CONFIGS)
+
+
+@pytest.mark.parametrize("architecture", GGUF_NETWORKS)
+def test_gguf_metadata_of_every_architecture_gives_its_network(tmp_path, quiet, architecture):
+    model_type, options = GGUF_NETWORKS[architecture]
+    ids = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"))
+    config = AutoConfig.for_model(model_type, vocab_size=50, tie_word_embeddings=False, **options, **ids)
+    expected = load_architecture(config, task="text-generation")
+    keys = GGUF_KEYS | (EXPERT_KEYS if architecture in ("mixtral", "qwen2moe", "qwen3moe") else {})
+    keys |= {"attention.sliding_window": 16} if "sliding_window" in options and architecture != "mistral" else {}
+    metadata = {"general.architecture": architecture} | {f"{architecture}.{key}": keys[key] for key in keys}
+    shapes = {"token_embd.weight": (50, 32), "output.weight": (50, 32), "blk.0.attn_norm.weight": (32,)}
+    shapes |= {"blk.0.ffn_norm.weight": (32,)} if architecture == "stablelm" else {}
+    rest = expected.num_parameters - sum(math.prod(shape) for shape in shapes.values())
+    (tmp_path / "small.gguf").write_bytes(gguf_bytes(metadata, shapes | {"blk.1.rest.weight": (rest,)}))
+    graph = read_gguf(tmp_path / "small.gguf")
+    assert graph.has_data_flow and graph.num_parameters == expected.num_parameters
+    assert graph.graph_hash == expected.graph_hash
 
 
 def test_gguf_that_does_not_agree_is_reported(tmp_path):

@@ -225,11 +225,53 @@ class Whole(PreTrainedModel):
 
 def test_a_model_that_cannot_run_is_traced_in_parts_and_says_so() -> None:
     graph = trace(PartConfig(hidden_size=16), model_class=Whole)
-    assert graph.op_types == ("input", "Linear", "output")
-    assert graph.incomplete == ("rest", JOINS)
+    assert sorted(graph.op_types) == ["Linear", "Linear", "input", "input", "output", "output"]
+    assert graph.incomplete == (JOINS,) and graph.unused_parameters == 0
     assert graph.node_names[:2] == ("part.inputs_embeds", "part.layer")
     with pytest.raises(ArchitectureTraceError, match="cannot be traced"):  # for a module, inputs can be given
         trace(Whole(PartConfig(hidden_size=16)))
+
+
+class Session(nn.Module):
+    """A module that wants more than tensors, around layers that do not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(3, 5), nn.Conv2d(2, 4, 3)])
+
+    def forward(self, session: object) -> torch.Tensor:
+        return self.layers[0](session.tensor)  # type: ignore[attr-defined]
+
+
+class Generator(PreTrainedModel):
+    """A model whose forward leaves a tower, a module and a parameter to its other methods."""
+
+    config_class = PartConfig
+    main_input_name = "inputs_embeds"
+
+    def __init__(self, config: PartConfig) -> None:
+        super().__init__(config)
+        self.part, self.tower, self.decoder = Part(config), Part(config), Session()
+        self.token = nn.Parameter(torch.zeros(7))
+
+    def forward(self, inputs_embeds: torch.Tensor) -> torch.Tensor:
+        return self.part(inputs_embeds)
+
+
+def test_parts_that_forward_never_calls_stand_beside_the_rest() -> None:
+    graph = trace(PartConfig(hidden_size=16), model_class=Generator)
+    assert graph.incomplete == ("token", JOINS) and graph.unused_parameters == 7
+    names = [name for name, op in zip(graph.node_names, graph.op_types, strict=True) if op in ("Linear", "Conv2d")]
+    assert names == ["part.layer", "tower.layer", "decoder.layers.0", "decoder.layers.1"]
+    counts = dict(zip(graph.node_names, graph.node_parameters.tolist(), strict=True))
+    assert [counts[name] for name in names] == [272, 272, 20, 76]
+    reached = {graph.node_names[target] for source, target in graph.edge_index.T if graph.node_names[source] in names}
+    assert len(reached) == 4 and all(name.startswith("output") for name in reached)
+
+
+def test_a_module_and_its_configuration_agree_on_parts_beside_the_rest() -> None:
+    config = PartConfig(hidden_size=16)
+    assert trace(Generator(config)).graph_hash == trace(config, model_class=Generator).graph_hash
 
 
 def test_inputs_get_the_width_that_a_layer_wants() -> None:

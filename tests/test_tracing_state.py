@@ -194,3 +194,26 @@ def test_after_a_failure_other_threads_can_trace_and_graphs_are_the_same() -> No
     thread.start()
     thread.join(60)
     assert graphs == [expected] and trace(network) == expected
+
+
+def test_another_thread_sees_no_change_of_autocast_during_a_trace() -> None:
+    seen: list[Any] = []
+
+    def elsewhere() -> None:
+        for act in (lambda: torch.is_autocast_enabled("meta"), lambda: torch.autocast("meta")):
+            try:
+                seen.append(act())
+            except RuntimeError as error:
+                seen.append(type(error))
+
+    def here() -> None:
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        with torch.autocast("meta"):
+            assert not torch.is_autocast_enabled("meta")
+
+    elsewhere()
+    outside, seen[:] = list(seen), []
+    trace(Fails(here), torch.zeros(2, 4))
+    assert RuntimeError in outside and seen == outside * 3

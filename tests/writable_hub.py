@@ -86,7 +86,9 @@ class _WritingHandler(_Handler):
         asked = json.loads(body)["objects"]
         where = f"http://{self.headers['Host']}/large"
         objects = [{**one, "actions": {"upload": {"href": f"{where}/{one['oid']}"}}} for one in asked]
-        self._send(json.dumps({"transfer": "basic", "objects": objects}).encode(), "application/vnd.git-lfs+json", {}, 200)
+        self._send(
+            json.dumps({"transfer": "basic", "objects": objects}).encode(), "application/vnd.git-lfs+json", {}, 200
+        )
 
     def _commit(self, repository: _WritableRepository, body: bytes) -> None:
         files: dict[str, bytes] = {}

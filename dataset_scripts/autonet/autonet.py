@@ -6,7 +6,7 @@ Use the class in any `datasets` from 3.6::
     builder.download_and_prepare()
     data = builder.as_dataset()
 
-or the file as a loading script in `datasets` 3. Its three configs share one generated folder in the cache.
+or the file as a loading script in `datasets` 3. Its configs share one generated folder in the cache.
 """
 
 # ruff: noqa: F401
@@ -31,12 +31,19 @@ from processing_archbert.ops_archbert import EXTRACTION_VERSION
 # comment on their lines, which it would take for an address.
 from .boundary_cells_autonet import __doc__ as _boundary_cells
 from .branching_styles_autonet import __doc__ as _branching_styles
+from .caption_phrases_autonet import __doc__ as _caption_phrases
+from .captions_autonet import __doc__ as _captions
 from .card_autonet import __doc__ as _card
 from .claims_autonet import __doc__ as _claims
 from .descriptions_autonet import __doc__ as _descriptions
 from .draft_autonet import __doc__ as _draft
 from .generate_autonet import SCHEMAS, SPLITS, generate
 from .graph_cells_autonet import __doc__ as _graph_cells
+from .hard_facts_autonet import __doc__ as _hard_facts
+from .hard_forms_autonet import __doc__ as _hard_forms
+from .hard_questions_autonet import __doc__ as _hard_questions
+from .hard_types_autonet import __doc__ as _hard_types
+from .hard_views_autonet import __doc__ as _hard_views
 from .layer_phrases_autonet import __doc__ as _layer_phrases
 from .mixing_cells_autonet import __doc__ as _mixing_cells
 from .networks_autonet import __doc__ as _networks
@@ -75,17 +82,19 @@ class AutoNetConfig(datasets.BuilderConfig):
 
 
 class AutoNet(datasets.GeneratorBasedBuilder):
-    """AutoNet (paper, section 4.2) with the configs `architectures`, `descriptions` and `aqa`.
+    """AutoNet (paper, section 4.2) with the configs `architectures`, `descriptions`, `aqa`, `aqa_hard` and `captions`.
 
-    The three are joined by `arch_id`; see the card for the columns.
+    They are joined by `arch_id`; see the card for the columns.
     """
 
-    VERSION = datasets.Version("1.0.0")
+    VERSION = datasets.Version("1.1.0")
     BUILDER_CONFIG_CLASS = AutoNetConfig
     BUILDER_CONFIGS = [
         AutoNetConfig(name="architectures", version=VERSION, description="Networks and their graphs."),
         AutoNetConfig(name="descriptions", version=VERSION, description="True and false texts on architectures."),
         AutoNetConfig(name="aqa", version=VERSION, description="Questions to architectures and their answers."),
+        AutoNetConfig(name="aqa_hard", version=VERSION, description="Hard questions, and some that cannot be told."),
+        AutoNetConfig(name="captions", version=VERSION, description="Reference descriptions and their claims."),
     ]
     DEFAULT_CONFIG_NAME = "aqa"
 

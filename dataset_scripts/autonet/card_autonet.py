@@ -28,6 +28,7 @@ class Statistics(NamedTuple):
         edges: spread of the edges of a graph.
         description_words: spread of the words of a description of the paper's kind.
         question_words: spread of the words of a question.
+        caption_words: length of a caption -> spread of its words.
         positives: share of true descriptions among those of the paper's kind.
         matched: number of matched descriptions.
     """
@@ -37,19 +38,26 @@ class Statistics(NamedTuple):
     edges: Spread
     description_words: Spread
     question_words: Spread
+    caption_words: dict[str, Spread]
     positives: float
     matched: int
 
     @classmethod
-    def of(cls, graphs: Sequence[ArchitectureGraph], descriptions: pa.Table, aqa: pa.Table) -> Statistics:
-        """Figures of the graphs and of the rows of the two configs with texts."""
+    def of(cls, graphs: Sequence[ArchitectureGraph], tables: Mapping[str, pa.Table]) -> Statistics:
+        """Figures of the graphs and of the rows of the configs with texts."""
+        descriptions, aqa, captions = tables["descriptions"], tables["aqa"], tables["captions"]
         paper = descriptions.filter(pc.equal(descriptions["group"], ""))
         return cls(
-            rows={"architectures": len(graphs), "descriptions": len(descriptions), "aqa": len(aqa)},
+            rows={"architectures": len(graphs)} | {config: len(table) for config, table in tables.items()},
             nodes=_spread([graph.num_nodes for graph in graphs]),
             edges=_spread([graph.num_edges for graph in graphs]),
             description_words=_spread([len(text.split()) for text in paper["text"].to_pylist()]),
             question_words=_spread([len(text.split()) for text in aqa["question"].to_pylist()]),
+            caption_words={
+                length: _spread([len(text.split()) for text in rows["text"].to_pylist()])
+                for length in pc.unique(captions["length"]).to_pylist()
+                for rows in [captions.filter(pc.equal(captions["length"], length))]
+            },
             positives=mean(paper["label"].to_pylist()),
             matched=len(descriptions) - len(paper),
         )
@@ -121,11 +129,17 @@ def _figures(statistics: Mapping[str, Statistics], arguments: Mapping[str, Any])
         "nodes: mean, standard deviation, median": [_written(s.nodes) for s in statistics.values()],
         "edges: mean, standard deviation, median": [_written(s.edges) for s in statistics.values()],
         "questions": [f"{s.rows['aqa']:,}" for s in statistics.values()],
+        "hard questions": [f"{s.rows['aqa_hard']:,}" for s in statistics.values()],
         "words of a question": [_written(s.question_words) for s in statistics.values()],
         "descriptions of the paper's kind": [f"{s.rows['descriptions'] - s.matched:,}" for s in statistics.values()],
         "of them true": [f"{100 * s.positives:.1f}%" for s in statistics.values()],
         "words of such a description": [_written(s.description_words) for s in statistics.values()],
         "matched descriptions, half of them true": [f"{s.matched:,}" for s in statistics.values()],
+        "captions": [f"{s.rows['captions']:,}" for s in statistics.values()],
+        **{
+            f"words of a caption, {length}": [_written(s.caption_words[length]) for s in statistics.values()]
+            for length in next(iter(statistics.values())).caption_words
+        },
     }
     lines += [f"| {name} | " + " | ".join(values) + " |" for name, values in figures.items()]
     return "\n".join(lines) + "\n"

@@ -31,8 +31,11 @@ from processing_archbert.architecture_graph_archbert import ArchitectureGraph
 from processing_archbert.graph_facts_archbert import GraphFacts
 from processing_archbert.tracing_archbert import ArchitectureTraceError, trace
 
+from .captions_autonet import write_captions
 from .card_autonet import Statistics, write_card
 from .descriptions_autonet import matched_descriptions, paper_descriptions
+from .hard_questions_autonet import hard_row, sample_hard_questions
+from .hard_views_autonet import all_views
 from .networks_autonet import build_network, example_inputs, sample_network
 from .questions_autonet import sample_questions
 
@@ -63,6 +66,18 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             ("arch_id", pa.string()), ("question", pa.string()), ("question_type", pa.string()),
             ("subject", pa.string()), ("answers", _TEXTS),
+        ]
+    ),
+    "aqa_hard": pa.schema(
+        [
+            ("arch_id", pa.string()), ("view", pa.string()), ("question", pa.string()), ("question_type", pa.string()),
+            ("subject", pa.string()), ("answers", _TEXTS), ("answer_type", pa.string()), ("group", pa.string()),
+        ]
+    ),
+    "captions": pa.schema(
+        [
+            ("arch_id", pa.string()), ("text", pa.string()), ("length", pa.string()), ("style", pa.string()),
+            ("claims", pa.string()),
         ]
     ),
 }  # fmt: skip
@@ -100,7 +115,7 @@ class Sample(NamedTuple):
 
 
 def sample_architecture(order: Order) -> Sample:
-    """Draw a network, trace it and write its paper-like descriptions and its questions.
+    """Draw a network, trace it and write its paper-like descriptions, its questions and its captions.
 
     Raises:
         ArchitectureTraceError: the network cannot be traced.
@@ -121,12 +136,18 @@ def sample_architecture(order: Order) -> Sample:
         ids | {"question": q.text, "question_type": q.question_type, "subject": q.subject, "answers": list(q.answers)}
         for q in sample_questions(rng, facts, split=order.split)
     ]
+    hard = sample_hard_questions(
+        random.Random(f"{order.random_seed}/hard"), all_views(graph, network), split=order.split
+    )
+    captions = [ids | c._asdict() for c in write_captions(random.Random(f"{order.random_seed}/captions"), facts)]
     return Sample(
         graph,
         {
             "architectures": _table("architectures", [row]),
             "descriptions": _table("descriptions", descriptions),
             "aqa": _table("aqa", questions),
+            "aqa_hard": _table("aqa_hard", [hard_row(order.arch_id, question) for question in hard]),
+            "captions": _table("captions", captions),
         },
     )
 
@@ -215,7 +236,7 @@ def _write_split(output: Path, split: str, samples: list[Sample], seed: int) -> 
         path = output / config / f"{split}-00000-of-00001.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table.combine_chunks(), path, row_group_size=ROWS_PER_GROUP, compression="zstd")
-    return Statistics.of([sample.graph for sample in samples], tables["descriptions"], tables["aqa"])
+    return Statistics.of([sample.graph for sample in samples], tables)
 
 
 def _table(config: str, rows: list[dict[str, Any]]) -> pa.Table:
