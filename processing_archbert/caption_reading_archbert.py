@@ -225,7 +225,7 @@ def _boundary(kind: str, phrase: str) -> Claim:
 
 
 def _boundaries(kind: str) -> Callable[[re.Match[str]], list[Claim]]:
-    return lambda m: [_boundary(kind, phrase) for phrase in m["what"].split(" and with ")]
+    return lambda m: [_boundary(kind, phrase) for phrase in re.split(r"(?:,| and) with ", m["what"])]
 
 
 def _block(match: re.Match[str]) -> list[Claim]:

@@ -208,6 +208,12 @@ def test_attention_is_read(values: list[int]) -> None:
             assert read_caption(f"It {CaptionVoice(random.Random(0), style).verb_phrase(claim)}.") == [claim]
 
 
+def test_two_ends_and_the_number_of_outputs_share_a_sentence() -> None:
+    text = "It ends with a ReLU activation, with a linear layer with 5 output features and has two outputs."
+    claims = read_caption(text)
+    assert [c["type"] for c in claims] == ["last_layer", "last_layer", "num_outputs"]
+
+
 @pytest.mark.parametrize("layer", list(LAYER_PHRASES))
 def test_every_name_of_a_layer_is_read(layer: str) -> None:
     for style in STYLES:
