@@ -116,6 +116,25 @@ def test_the_folder_loads_as_a_dataset(built: Path, tmp_path: Path, config: str)
     assert datasets.get_dataset_config_names(str(built)) == list(SCHEMAS)
 
 
+def test_a_network_that_cannot_run_is_drawn_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails_once(order: Order) -> generate_autonet.Sample:
+        if order.attempt == 0 and order.index == 0:
+            raise ArchitectureTraceError("nothing is left to normalize")
+        return sample_architecture(order)
+
+    monkeypatch.setattr(generate_autonet, "sample_architecture", fails_once)
+    generate(2, 1, 5, tmp_path, size="tiny")
+    ids = pq.read_table(tmp_path / "architectures" / "train-00000-of-00001.parquet")["arch_id"].to_pylist()
+    assert ids == ["train-000000", "train-000001"]
+
+    def fails_always(order: Order) -> generate_autonet.Sample:
+        raise ArchitectureTraceError("nothing is left to normalize")
+
+    monkeypatch.setattr(generate_autonet, "sample_architecture", fails_always)
+    with pytest.raises(ArchitectureTraceError, match="nothing is left to normalize"):
+        generate(2, 1, 5, tmp_path / "none", size="tiny")
+
+
 def test_the_builder_makes_each_config_from_one_generated_folder(tmp_path: Path) -> None:
     from dataset_scripts.autonet.autonet import AutoNet
 
@@ -128,7 +147,7 @@ def test_the_builder_makes_each_config_from_one_generated_folder(tmp_path: Path)
     assert len(tables["aqa"]["train"]) == 3 * 35
     arch_ids = set(tables["architectures"]["validation"]["arch_id"])
     assert set(tables["descriptions"]["validation"]["arch_id"]) == arch_ids
-    more = AutoNet(config_name="aqa", num_train=3, num_validation=2, seed=1, num_proc=2, cache_dir=str(tmp_path))
+    more = AutoNet(config_name=config, num_train=3, num_validation=2, seed=1, num_proc=2, cache_dir=str(tmp_path))
     assert more.cache_dir == builder.cache_dir
 
 

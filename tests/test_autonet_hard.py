@@ -171,7 +171,8 @@ def test_half_of_the_pairs_cannot_be_told(samples: dict[str, Any]) -> None:
 
 def _subjects(question_type: str) -> list[tuple[str, ...]]:
     special: dict[str, list[tuple[str, ...]]] = {
-        "count": [("LSTM",)], "count_category": [("pooling",)], "count_kernel": [("1*7",)], "exceeds": [("GELU", "12")],
+        "count": [("LSTM",)], "count_category": [("pooling",)], "count_kernel": [("1*7",)],
+        "exceeds": [("GELU", "12")],
         "ratio": [("ReLU", "Sigmoid", "4")], "difference": [("Linear", "Embedding")],
         "setting": [(name,) for name in SETTINGS], "extreme_width": [("Conv1d", "smallest")],
         "parameters_exceed": [("2300000",), ("45000",)],

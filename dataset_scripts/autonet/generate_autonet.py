@@ -86,7 +86,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 @dataclass(frozen=True)
 class Order:
-    """What to draw: the arguments of one architecture. `attempt` counts the draws that were duplicates."""
+    """What to draw: the arguments of one architecture. `attempt` counts draws that were duplicates or cannot run."""
 
     seed: int
     split: str
@@ -152,6 +152,14 @@ def sample_architecture(order: Order) -> Sample:
     )
 
 
+def try_architecture(order: Order) -> Sample | str:
+    """`sample_architecture`, or why the network that was drawn cannot run (sizes that shrank too far, say)."""
+    try:
+        return sample_architecture(order)
+    except ArchitectureTraceError as error:
+        return str(error)
+
+
 def generate(
     num_train: int,
     num_validation: int,
@@ -177,7 +185,7 @@ def generate(
 
     Raises:
         ValueError: a count below 1, or a style that has no more distinct networks.
-        ArchitectureTraceError: a network cannot be traced.
+        ArchitectureTraceError: networks cannot be traced, however often one is drawn.
     """
     counts = {"train": num_train, "validation": num_validation}
     for name, value in {"num_train": num_train, "num_validation": num_validation, "num_proc": num_proc}.items():
@@ -196,7 +204,7 @@ def generate(
 
 
 def _distinct_samples(
-    orders: list[Order], taken: set[str], run: Callable[[list[Order], str], Iterator[Sample]]
+    orders: list[Order], taken: set[str], run: Callable[[list[Order], str], Iterator[Sample | str]]
 ) -> list[Sample]:
     """A sample for every order, none with a graph hash in `taken`, to which those of the samples are added."""
     samples: list[Sample | None] = [None] * len(orders)
@@ -204,11 +212,13 @@ def _distinct_samples(
     while pending:
         repeated = []
         for order, sample in zip(pending, run(pending, _title(pending[0])), strict=True):
-            if sample.graph.graph_hash not in taken:
+            if isinstance(sample, Sample) and sample.graph.graph_hash not in taken:
                 taken.add(sample.graph.graph_hash)
                 samples[order.index] = sample
             elif order.attempt + 1 < MAX_ATTEMPTS:
                 repeated.append(replace(order, attempt=order.attempt + 1))
+            elif isinstance(sample, str):
+                raise ArchitectureTraceError(f"{MAX_ATTEMPTS} networks cannot be traced, the last one: {sample}")
             else:
                 raise ValueError(
                     f"{order.arch_id}: {MAX_ATTEMPTS} networks of style {order.style!r} and size {order.size!r} were "
@@ -244,16 +254,16 @@ def _table(config: str, rows: list[dict[str, Any]]) -> pa.Table:
 
 
 @contextmanager
-def _mapper(num_proc: int) -> Iterator[Callable[[list[Order], str], Iterator[Sample]]]:
+def _mapper(num_proc: int) -> Iterator[Callable[[list[Order], str], Iterator[Sample | str]]]:
     """A function that draws samples in order, in this process or in others, under a progress bar."""
     if num_proc == 1:
-        yield lambda orders, title: map(sample_architecture, tqdm(orders, desc=title, unit="net"))
+        yield lambda orders, title: map(try_architecture, tqdm(orders, desc=title, unit="net"))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_proc, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
-        def run(orders: list[Order], title: str) -> Iterator[Sample]:
-            drawn = pool.map(sample_architecture, orders, chunksize=min(_CHUNK, -(-len(orders) // num_proc)))
+        def run(orders: list[Order], title: str) -> Iterator[Sample | str]:
+            drawn = pool.map(try_architecture, orders, chunksize=min(_CHUNK, -(-len(orders) // num_proc)))
             return iter(tqdm(drawn, desc=title, total=len(orders), unit="net"))
 
         yield run
