@@ -59,9 +59,10 @@ def summarize(
         runs = [table for table in (of_title if trained is None else trained) if table.get("training_seconds")]
         if runs:
             seconds, steps = [table["training_seconds"] for table in runs], [table.get("steps", 0) for table in runs]
+            made = f"{min(steps)}" if min(steps) == max(steps) else f"{min(steps)} to {max(steps)}"
             summary["notes"] = (
-                f"Training took {min(seconds):.0f} to {max(seconds):.0f} seconds a run ({min(steps)} to {max(steps)} "
-                "steps: a budget of time on a machine that other work shared)."
+                f"{made} training steps a run; they took {min(seconds):.0f} to {max(seconds):.0f} seconds, depending on "
+                "what else the machine did."
             )
         summaries.append(summary)
     return summaries

@@ -372,6 +372,6 @@ def test_runs_of_several_seeds_are_joined():
         {"method": "prior", "exact match": 50.0, "runs": 3},
     ]
     assert table["seeds"] == [0, 1, 2] and table["data"] == "a" and "commit" not in table
-    assert table["notes"].startswith("Training took 60 to 62 seconds a run (7 to 7 steps")
+    assert table["notes"].startswith("7 training steps a run; they took 60 to 62 seconds")
     (evaluated,) = summarize.summarize([run | {"training_seconds": 0.0} for run in runs], trained=runs[:1])
     assert evaluated["notes"].startswith("Training took 60 to 60 seconds")
