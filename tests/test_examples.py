@@ -374,4 +374,4 @@ def test_runs_of_several_seeds_are_joined():
     assert table["seeds"] == [0, 1, 2] and table["data"] == "a" and "commit" not in table
     assert table["notes"].startswith("7 training steps a run; they took 60 to 62 seconds")
     (evaluated,) = summarize.summarize([run | {"training_seconds": 0.0} for run in runs], trained=runs[:1])
-    assert evaluated["notes"].startswith("Training took 60 to 60 seconds")
+    assert evaluated["notes"].startswith("7 training steps a run; they took 60 to 60 seconds")
