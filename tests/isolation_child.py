@@ -17,6 +17,7 @@ import isolated_functions
 from processing_archbert.isolation_archbert import run_isolated
 
 folder = Path(sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background may have been told to ignore it
 results = {"plain": run_isolated(isolated_functions.echo, 1)}
 server = run_isolated(isolated_functions.surroundings, "X")["server"]
 
