@@ -61,8 +61,8 @@ def summarize(
             seconds, steps = [table["training_seconds"] for table in runs], [table.get("steps", 0) for table in runs]
             made = f"{min(steps)}" if min(steps) == max(steps) else f"{min(steps)} to {max(steps)}"
             summary["notes"] = (
-                f"{made} training steps a run; they took {min(seconds):.0f} to {max(seconds):.0f} seconds, depending on "
-                "what else the machine did."
+                f"{made} training steps a run; they took {min(seconds):.0f} to {max(seconds):.0f} seconds, "
+                "depending on what else the machine did."
             )
         summaries.append(summary)
     return summaries
