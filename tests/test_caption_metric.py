@@ -15,7 +15,6 @@ import pytest
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph
 
 FOLDER = Path(__file__).resolve().parents[1] / "metrics" / "caption_claims"
-needs_rouge = pytest.mark.skipif(importlib.util.find_spec("rouge_score") is None, reason="rouge_score is not there")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +98,6 @@ def test_columns_of_wrong_length_or_kind_are_named(metric: Any, graph: Architect
         metric.compute(**given, reference_claims=[["contains"]])
 
 
-@needs_rouge
 def test_rouge_of_the_best_reference_beside_the_claims(metric: Any, graph: ArchitectureGraph) -> None:
     text = "It has two linear layers. It uses ReLU activations."
     given = {"predictions": [text], "references": [graph.to_json()]}
@@ -110,7 +108,6 @@ def test_rouge_of_the_best_reference_beside_the_claims(metric: Any, graph: Archi
     assert 0 < result["rouge2"] < result["rouge1"]
 
 
-@needs_rouge
 def test_floors_and_ceiling(rouge: ModuleType) -> None:
     texts = ["a red car", "a red cat", "a red car and a cat", "green"]
     assert rouge.constant_caption(texts, candidates=4) == "a red car"

@@ -16,7 +16,6 @@ from processing_archbert.graph_labels_archbert import box_label, clean, repeat_t
 from processing_archbert.graph_outline_archbert import AUTO_BOXES, FLOW, RESIDUAL, SKIP, Outline, PictureError, outline
 from processing_archbert.graph_summary_archbert import hierarchy
 
-pytest.importorskip("pygraphviz", reason="the layout of pictures needs pygraphviz")
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '<script>alert("x")</script>]]>&amp;\x00\x1b[31m\u202e"]; end\n%%{init}%%\ud800'
 
@@ -228,7 +227,6 @@ def test_files(tmp_path) -> None:  # type: ignore[no-untyped-def]
     graph = network(3)
     svg = graph.draw(tmp_path / "x.svg")
     assert (tmp_path / "x.svg").read_bytes() == svg.encode()
-    pytest.importorskip("matplotlib")
     graph.draw(tmp_path / "x.png")
     graph.draw(tmp_path / "x.PDF")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
