@@ -211,27 +211,27 @@ def _blocks(facts: GraphFacts, limit: int) -> list[Claim]:
     stages = Counter((block.repeats, block.layers) for block in facts.structure.repeated)
     chosen: list[RepeatedBlock] = []
     for block in sorted(facts.structure.repeated, key=lambda b: (-b.period * b.repeats, b.period, b.start)):
-        kinds, layers = len(block.layers), sum(n for _, n in block.layers)
+        kinds, number = len(block.layers), sum(n for _, n in block.layers)
         inside = all(b.start + b.period * b.repeats <= block.start or block.start + block.period * block.repeats
                      <= b.start for b in chosen)  # fmt: skip
-        if kinds <= _MAX_BLOCK_KINDS and layers > 1 and inside:
+        alike = set(_kinds_in_order(facts, block)) == {kind for kind, _ in block.layers}  # in every repetition
+        if kinds <= _MAX_BLOCK_KINDS and number > 1 and inside and alike:
             chosen.append(block)
     claims = []
     for block in sorted(chosen):
-        number = stages[block.repeats, block.layers]
-        claim: Claim = {"type": "repeated_block", "repeats": block.repeats, "layers": _in_order(facts, block)}
-        claims.append(claim | ({"stages": number} if number > 1 else {}))
+        stage = stages[block.repeats, block.layers]
+        layers = {kind: dict(block.layers)[kind] for kind in _kinds_in_order(facts, block)}
+        claim: Claim = {"type": "repeated_block", "repeats": block.repeats, "layers": layers}
+        claims.append(claim | ({"stages": stage} if stage > 1 else {}))
     distinct = _distinct(claims, len(claims))
     largest = sorted(distinct, key=lambda c: -sum(c["layers"].values()) * c["repeats"] * c.get("stages", 1))[:limit]
     return [claim for claim in distinct if claim in largest]
 
 
-def _in_order(facts: GraphFacts, block: RepeatedBlock) -> dict[str, int]:
-    """Layers of a block in the order in which they first occur."""
-    kinds = facts.layer_kinds
-    order = dict.fromkeys(kinds[n] for n in facts.structure.block_nodes(block) if n in facts.structure.layers)
-    numbers = dict(block.layers)
-    return {kind: numbers[kind] for kind in order}
+def _kinds_in_order(facts: GraphFacts, block: RepeatedBlock) -> list[str]:
+    """Kinds of layers of all repetitions of a block, in the order in which they first occur."""
+    nodes = facts.structure.block_nodes(block)
+    return list(dict.fromkeys(facts.layer_kinds[n] for n in nodes if n in facts.structure.layers))
 
 
 def _counts(facts: GraphFacts) -> list[Claim]:
