@@ -16,6 +16,7 @@ import transformers
 from transformers.pipelines import PIPELINE_REGISTRY
 
 import modeling_archbert  # noqa: F401
+from processing_archbert import ArchBertProcessor  # noqa: F401
 from processing_archbert.pipeline_archbert import ArchitectureQuestionAnsweringPipeline
 
 QUESTION_ANSWERING = "architecture-question-answering"

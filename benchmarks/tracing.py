@@ -8,7 +8,8 @@
   graph) and `torch.fx` (a graph without shapes).
 * Seconds are processor time of one thread, which other work on the machine changes little. warm: the best of several
   runs in one process, the tools interleaved. cold: the first run of a new process each, which has everything imported
-  and nothing run; memory is the peak of that process.
+  and nothing run. memory: the peak of that process, with the imports and the pages of libraries that the call touches;
+  private memory: what the call adds to the process's own memory at most.
 * Every model is a file in the work folder, so that an interrupted run goes on where it stopped.
 """
 
@@ -45,6 +46,7 @@ MODELS = (
 )  # fmt: skip
 COLD = ("trace", "export", "torchview", "floor")
 RIVALS = ("export", "torchview")
+KINDS = ("warm", "cold", "memory", "private memory")
 NAMES = {"export": "torch.export", "torchview": "torchview", "floor": "forward", "torchinfo": "torchinfo",
          "fx": "torch.fx"}  # fmt: skip
 
@@ -71,18 +73,23 @@ def measure_warm(model_type: str, repeats: int) -> dict[str, Any]:
 
 def measure_cold(model_type: str, tool: str, way: int) -> dict[str, float]:
     """Time of the first call in this process, and the memory of the process before it and at its peak (megabytes)."""
-    before = peak_megabytes()
+    before, private = peak_megabytes(), megabytes("RssAnon")
     seconds, _ = timed(lambda: TOOLS[tool][way](model_type))
-    return {"seconds": seconds, "imported": before, "peak": peak_megabytes()}
+    peak = peak_megabytes()
+    # Mapped pages of libraries stay mapped, so what is left of the peak was the process's own.
+    return {"seconds": seconds, "imported": before, "peak": peak, "added": peak - megabytes("RssFile") - private}
 
 
 def peak_megabytes() -> float:
     """The most memory that this process ever held (Linux counts it since the process was made, not its parent's)."""
+    return megabytes("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def megabytes(field: str) -> float:
+    """A field of what Linux says of this process's memory; 0 on other systems."""
     status = Path("/proc/self/status")
-    if status.exists():
-        line = next(text for text in status.read_text().splitlines() if text.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:")), 0.0)
 
 
 def in_new_process(function: Callable[..., Any], *args: Any) -> Any:
@@ -104,11 +111,11 @@ def measure(model_type: str, repeats: int) -> dict[str, Any]:
 
 
 def ratio(row: dict[str, Any], kind: str, tool: str) -> float | None:
-    """Time (`warm`, `cold`) or memory (`memory`) of a tool as a multiple of ours; None where it fails."""
+    """Time (`warm`, `cold`) or memory (`memory`, `private memory`) of a tool as a multiple of ours; None: it fails."""
     if kind == "warm":
         ours, theirs = row["warm"].get("trace"), row["warm"].get(tool)
     else:
-        key = "peak" if kind == "memory" else "seconds"
+        key = {"cold": "seconds", "memory": "peak", "private memory": "added"}[kind]
         ours, theirs = ((row["cold"].get(t) or {}).get(key) for t in ("trace", tool))
     return theirs / ours if ours and theirs else None
 
@@ -120,7 +127,7 @@ def geometric_mean(values: list[float]) -> float | None:
 
 def table_columns() -> list[tuple[str, str, str]]:
     """Title, kind and tool of the columns of ratios."""
-    columns = [(f"{NAMES[tool]}, {kind}", kind, tool) for tool in RIVALS for kind in ("warm", "cold", "memory")]
+    columns = [(f"{NAMES[tool]}, {kind}", kind, tool) for tool in RIVALS for kind in KINDS]
     return [*columns, *((NAMES[tool], "warm", tool) for tool in ("floor", "torchinfo", "fx"))]
 
 
@@ -156,7 +163,8 @@ def write_results(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> 
         "command": "python benchmarks/tracing.py",
         "seconds": (
             "processor time, one thread; warm: best of repeats in one process, interleaved; "
-            "cold: first call of a new process, after the imports; memory: peak of that process, with the imports"
+            "cold: first call of a new process, after the imports; memory: peak of that process, with the imports "
+            "and the pages of libraries that were touched; private memory: what the call adds to its own memory"
         ),
         "repeats": arguments.repeats,
         "threads": torch.get_num_threads(),

@@ -134,6 +134,6 @@ def import_all(model_type: str) -> None:
     from transformers import MODEL_MAPPING
 
     for name in ("torch.export", "torch.fx", "torchview", "torchinfo", "transformers.modeling_utils",
-                 "processing_archbert"):  # fmt: skip
+                 "processing_archbert.sources_archbert"):  # fmt: skip
         importlib.import_module(name)
     MODEL_MAPPING[type(default_config(model_type))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,8 @@ from .tracing_shapes_archbert import FUNCTION_RULES, META
 Sources = tuple[int, ...]
 
 MAX_UNFILLED_ELEMENTS = 1 << 12
+
+_FORGET_AT_LEAST = 64
 
 FILLS = words("fill_ zero_")
 _POSITIONS = words("nonzero argwhere where")  # where all are taken to be true, every position is known
@@ -84,6 +87,7 @@ class ValueMode(TorchFunctionMode):
         self.path: list[str] = []
         self.tracked: dict[int, Tracked] = {}
         self._views: dict[int, list[torch.Tensor]] = {}
+        self._forget_at = _FORGET_AT_LEAST
 
     def _run(self, func: Any, name: str, op: str, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError
@@ -92,8 +96,20 @@ class ValueMode(TorchFunctionMode):
         """Raises `LimitError` after the deadline."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise LimitError("tracing took longer than max_seconds")
+        if len(self.tracked) > self._forget_at:
+            self._forget_unreachable()
 
     # Tensors
+
+    def _forget_unreachable(self) -> None:
+        """Lets go of tensors that nothing but this table holds, neither in Python nor behind a view."""
+        needed = {id(t.tensor) for key, t in self.tracked.items() if key != id(t.tensor)} | self._views.keys()
+        for key, tracked in list(self.tracked.items()):
+            tensor = tracked.tensor
+            # Held by `tracked`, by the name above and by the call itself; views and the like count in C++.
+            if key not in needed and sys.getrefcount(tensor) == 3 and tensor._use_count() == 1:  # type: ignore[attr-defined]
+                del self.tracked[key]
+        self._forget_at = max(_FORGET_AT_LEAST, 2 * len(self.tracked))
 
     def stand_in(self, tensor: torch.Tensor) -> torch.Tensor:
         """The meta tensor that stands for a tensor of the user's module; constants keep their value."""

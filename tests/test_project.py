@@ -92,3 +92,27 @@ def test_licence_is_apache_2(setup_arguments: dict) -> None:
     assert setup_arguments["license"] == "Apache-2.0"
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License" in text and "Version 2.0, January 2004" in text
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import processing_archbert", ("numpy", "torch", "transformers")),
+        ("from processing_archbert import ArchitectureGraph, GraphFacts", ("torch", "transformers")),
+        ("from processing_archbert import trace", ("transformers", "torch_geometric")),
+        ("from processing_archbert import load_architecture", ("torch_geometric", "transformers.modeling_utils")),
+    ],
+)
+def test_what_is_not_needed_is_not_imported(statement: str, absent: tuple[str, ...]) -> None:
+    program = f"import sys\n{statement}\nprint([name for name in {absent!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_of_the_processing_package_can_be_imported() -> None:
+    import processing_archbert
+
+    assert set(processing_archbert.__all__) <= set(dir(processing_archbert))
+    assert all(getattr(processing_archbert, name) is not None for name in processing_archbert.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        processing_archbert.nothing  # noqa: B018
