@@ -1,5 +1,7 @@
 """The gallery of pictures in the documentation: `python -m archbert.gallery` draws ten networks and writes the page.
 
+It also draws the diffs that `docs/diff.md` shows.
+
 Networks of transformers are built from their default configs; DenseNet and U-Net, which transformers does not have,
 are written out below. No weights are downloaded or allocated.
 """
@@ -14,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from processing_archbert import ArchitectureGraph, load_architecture, trace
+from processing_archbert import ArchitectureGraph, diff, load_architecture, trace
 
 START, END = "<!-- gallery: start -->", "<!-- gallery: end -->"
 
@@ -116,6 +118,8 @@ NETWORKS: dict[str, Callable[[], ArchitectureGraph]] = {
     "detr": _detr,
 }
 """Name -> what makes the graph."""
+DIFFS = (("bert", "distilbert"), ("llama", "mistral"))
+"""Pairs of model types whose diff is drawn."""
 
 
 def draw_gallery(folder: Path, page: Path | None = None) -> list[Path]:
@@ -137,13 +141,23 @@ def draw_gallery(folder: Path, page: Path | None = None) -> list[Path]:
     return written
 
 
+def draw_diffs(folder: Path) -> list[Path]:
+    """Draw the pairs of `DIFFS` into a folder as `diff-A-B.svg`; returns the files that were written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for first, second in DIFFS:
+        written.append(folder / f"diff-{first}-{second}.svg")
+        diff(first, second).draw(written[-1])
+    return written
+
+
 def main() -> None:
     """Command line: `python -m archbert.gallery [--folder docs/pictures] [--page docs/pictures.md]`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--folder", type=Path, default=Path("docs/pictures"))
     parser.add_argument("--page", type=Path, default=Path("docs/pictures.md"))
     arguments = parser.parse_args()
-    for path in draw_gallery(arguments.folder, arguments.page):
+    for path in (*draw_gallery(arguments.folder, arguments.page), *draw_diffs(arguments.folder)):
         print(path)
 
 

@@ -16,13 +16,14 @@ import numpy as np
 
 from .architecture_graph_archbert import ArchitectureGraph, mix64, refine_colours
 from .folding_archbert import node_kinds
-from .graph_stacks_archbert import Stack, Structure
+from .graph_stacks_archbert import ZONES, Stack, Structure
 from .ops_archbert import is_layer, op_category
 
 MAX_CELLS = 400_000_000
 """Product of two lengths above which sequences are aligned by kind and count alone."""
 _TABLE_CELLS = 1_000_000
 _MAX_ROUNDS = 32
+_RESIDUAL = " residual"
 _SAME_OP, _SAME_NUMBERS, _SAME_CONTEXT, _SAME_CATEGORY = 4, 2, 1, 2
 
 
@@ -115,8 +116,8 @@ def align(a: Structure, b: Structure, stack_pairs: Sequence[tuple[int, int]]) ->
         layers = zip(stack_layers(a, a.stacks[first]), stack_layers(b, b.stacks[second]), strict=False)
         for x, y in layers:
             aligner.add(x, y)
-    for after in (False, True):
-        aligner.add(*([n for n in range(s.graph.num_nodes) if s.owner[n] < 0 and s.after[n] == after] for s in (a, b)))
+    for zone in ZONES:
+        aligner.add(*([n for n, place in enumerate(s.zones) if place == zone] for s in (a, b)))
     pairs = np.array(sorted(aligner.pairs), dtype=np.int64).reshape(-1, 2)
     return Alignment(pairs, tuple(stack_pairs), exact=False)
 
@@ -124,8 +125,10 @@ def align(a: Structure, b: Structure, stack_pairs: Sequence[tuple[int, int]]) ->
 def stack_layers(structure: Structure, stack: Stack) -> list[list[int]]:
     """The nodes of each layer of a stack, in order of execution; the first also holds what stands before."""
     count = structure.num_layers(stack)
-    per_layer = len(stack.branches) // count
-    first = len(stack.branches) - count * per_layer
+    per_layer = round(len(stack.branches) / count)
+    if count * per_layer - len(stack.branches) >= per_layer:
+        per_layer = len(stack.branches) // count
+    first = len(stack.branches) - count * per_layer  # below 0: the first layer has fewer branches than the others
     ends = [stack.branches[first + (k + 1) * per_layer - 1].add for k in range(count)]
     layers: list[list[int]] = [[] for _ in range(count)]
     branch_layer = [max(0, (i - first) // per_layer) for i in range(len(stack.branches))]
@@ -142,7 +145,7 @@ class _Aligner:
 
     def __init__(self, a: Structure, b: Structure) -> None:
         self.pairs: list[tuple[int, int]] = []
-        self._codes = _codes(a.graph, b.graph)
+        self._codes = _codes(a, b)
         self._known: dict[tuple[bytes, bytes], list[tuple[int, int]]] = {}
 
     def add(self, first: list[int], second: list[int]) -> None:
@@ -156,21 +159,34 @@ class _Aligner:
         self.pairs += [(first[i], second[j]) for i, j in self._known[key]]
 
 
-def _codes(a: ArchitectureGraph, b: ArchitectureGraph) -> tuple[np.ndarray, np.ndarray]:
+def _spoken(structure: Structure) -> list[str]:
+    ops = list(structure.graph.op_types)
+    for node, role in structure.tables.items():
+        ops[node] = f"{ops[node]} {role}"
+    for stack in structure.stacks:
+        for branch in stack.branches:
+            ops[branch.add] += _RESIDUAL
+    return ops
+
+
+def _codes(a: Structure, b: Structure) -> tuple[np.ndarray, np.ndarray]:
     """Two tables int64 (m, 4): op, category (unique numbers where ops of it do not stand for each other), numbers,
-    and context (ops of neighbours), numbered alike for both graphs.
+    and context (ops of neighbours), numbered alike for both graphs. A learned table counts as an op of its role, and a
+    residual addition as another op than other additions, of the same category.
     """
-    names = {op: i for i, op in enumerate(sorted({*a.op_types, *b.op_types}))}
-    categories = {op: op_category(op) if is_layer(op) else op for op in names}
+    spoken = [_spoken(structure) for structure in (a, b)]
+    names = {op: i for i, op in enumerate(sorted({*spoken[0], *spoken[1]}))}
+    categories = {op: op_category(op) if is_layer(op) else op.removesuffix(_RESIDUAL) for op in names}
     numbered = {category: i for i, category in enumerate(sorted(set(categories.values())))}
     tables = []
-    for graph in (a, b):
+    for structure, ops in zip((a, b), spoken, strict=True):
+        graph = structure.graph
         plain = node_kinds(graph.op_types, np.zeros((graph.num_nodes, 0), np.int32))
         source, target = graph.edge_index.astype(np.int64)
         context = refine_colours(plain, source, target, both=True)
         columns = [
-            np.array([names[op] for op in graph.op_types], dtype=np.int64),
-            np.array([numbered[categories[op]] for op in graph.op_types], dtype=np.int64),
+            np.array([names[op] for op in ops], dtype=np.int64),
+            np.array([numbered[categories[op]] for op in ops], dtype=np.int64),
             node_kinds(graph.op_types, numbers_of(graph)).view(np.int64),
             context.view(np.int64),
         ]

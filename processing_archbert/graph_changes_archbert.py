@@ -1,7 +1,6 @@
 """What changed between two networks: facts of their towers compared, and what is left over node by node.
 
-A change that a fact states (a wider stream, more layers, other heads) is stated once; sizes that follow from
-it are
+A change that a fact states (a wider stream, more layers, other heads) is stated once; sizes that follow from it are
 not stated again.
 """
 
@@ -9,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .graph_alignment_archbert import Alignment
-from .graph_diff_words_archbert import fact_text, layer_text, layers_text, number, tower_text
-from .graph_stacks_archbert import Structure
+from .graph_diff_words_archbert import fact_text, layer_text, layers_text, tower_name, tower_text
+from .graph_stacks_archbert import TABLE_ROLES, ZONES, Structure
 from .graph_towers_archbert import Tower
 from .ops_archbert import ATTRIBUTES, INPUT_OP, OUTPUT_OP, is_layer, op_category
 
@@ -34,8 +33,8 @@ class Change(NamedTuple):
     Attributes:
         kind: name of the fact (`layers`, `width`, `heads`, ...), or `added`, `removed`, `replaced`, `size`,
             `attribute`, `per_layer`.
-        scope: the part of the network, empty for all of it: `encoder`, `decoder`, `vision`, `text`, `head`,
-        `stem`, ...
+        scope: the part of the network, empty for all of it: `encoder`, `decoder`, `vision`, `text`, `stem`,
+            `between` (towers or stages), `head`, ...
         a, b: the values in the two networks.
         text: the change in words.
     """
@@ -116,7 +115,7 @@ def tower_changes(a: Network, b: Network, pairs: Sequence[tuple[int, int]]) -> l
     for name, scope, old, new, context in found:
         alike = [f for f in found if (f[0], f[2], f[3]) == (name, old, new)]
         if name == "layers" or len(alike) < len(pairs):
-            where = f" in the {scope}" if len(pairs) > 1 and name != "layers" else ""
+            where = f" in the {tower_name(scope)}" if len(pairs) > 1 and name != "layers" else ""
             shown = scope if len(pairs) > 1 or name == "layers" else ""
         elif alike[0][1] != scope:
             continue
@@ -177,7 +176,7 @@ def tower_additions(a: Network, b: Network, pairs: Sequence[tuple[int, int]]) ->
 def rate_changes(a: Network, b: Network, pairs: Sequence[tuple[int, int]], stated: Iterable[Change]) -> list[Change]:
     """Layers of a kind that every layer of a tower has more or fewer of, where no fact says so already."""
     known = {kind for change in stated for value in (change.a, change.b) if isinstance(value, tuple) for kind in value}
-    moved = any(change.kind == "norm_position" for change in stated)
+    moved = any(change.kind in ("norm_position", "qk_norm") for change in stated)
     gated = any(change.kind in ("gated", "experts", "cross") for change in stated)
     changes = []
     names = scopes(b.towers)
@@ -191,7 +190,7 @@ def rate_changes(a: Network, b: Network, pairs: Sequence[tuple[int, int]], state
             if gated and op in ("Softmax", "LayerNorm", "RMSNorm", "scaled_dot_product_attention", "Sigmoid"):
                 continue
             unit = unit_of(b.towers[j]).removeprefix("residual ")[:-1]
-            where = f" of the {names[j]}" if len(pairs) > 1 and names[j] else ""
+            where = f" of the {tower_name(names[j])}" if len(pairs) > 1 and names[j] else ""
             text = f"{new.get(op, 0)} {op} in each {unit}{where} instead of {old.get(op, 0)}"
             scope = names[j] if len(pairs) > 1 else ""
             changes.append(Change("per_layer", scope, old.get(op, 0), new.get(op, 0), text))
@@ -205,7 +204,9 @@ def explained_sizes(a: Network, b: Network, pairs: Sequence[tuple[int, int]]) ->
         x, y = _sizes(a.towers[i].facts), _sizes(b.towers[j].facts)
         for name in x:
             found |= set(zip(x[name], y[name], strict=False))
-    for name in ("vocabulary", "positions", "token_types"):
+        for name in TABLE_ROLES:
+            found |= set(zip(a.towers[i].facts[name], b.towers[j].facts[name], strict=False))
+    for name in TABLE_ROLES:
         found |= set(zip(a.facts[name], b.facts[name], strict=False))
     multiples = {(k * s, k * t) for s, t in found for k in (1, 2, 3, 4, 5, 6, 8)}
     halves = {(s // k, t // k) for s, t in found for k in (2, 4) if not s % k and not t % k}
@@ -225,10 +226,39 @@ def _sizes(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(int(v) for v in value) for name, value in values.items()}
 
 
+def _size_name(op: str, slot: int) -> str:
+    """What a number of a weight shape is called."""
+    category = op_category(op)
+    if category == "embedding":
+        return ("table size", "embedding size", "kernel", "kernel")[slot]
+    return ("size" if category == "normalization" else "output size", "input size", "kernel", "kernel")[slot]
+
+
+def certain(a: Network, b: Network, alignment: Alignment, explained: set[tuple[int, int]]) -> Alignment:
+    """The alignment without layers outside of the towers that were paired for want of a better one.
+
+    Where the networks have other numbers of a kind of layer in a zone, such a layer corresponds to another only if its
+    sizes do.
+    """
+    if alignment.exact:
+        return alignment
+    counts = [Counter(zip(s.zones, s.graph.op_types, strict=True)) for s in (a.structure, b.structure)]
+    shapes = [network.structure.graph.shapes for network in (a, b)]
+    kept = []
+    for i, j in alignment.pairs.tolist():
+        kind = a.structure.zones[i], a.structure.graph.op_types[i]
+        unlike = [(x, y) for x, y in zip(shapes[0][i].tolist(), shapes[1][j].tolist(), strict=True) if x != y]
+        lone = kind[0] and counts[0][kind] != counts[1][kind] and i not in a.structure.tables
+        if not (lone and any(pair not in explained for pair in unlike)):
+            kept.append((i, j))
+    return replace(alignment, pairs=np.array(kept, dtype=np.int64).reshape(-1, 2))
+
+
 def node_changes(
     a: Network, b: Network, alignment: Alignment, explained: set[tuple[int, int]], stated: Iterable[Change]
 ) -> list[Change]:
     """Sizes and attributes of corresponding nodes that no fact explains, one line for each kind of change."""
+    stated = list(stated)
     x, y = a.structure.graph, b.structure.graph
     counts: Counter[tuple[str, str, str, int, int]] = Counter()
     kernels = any(change.kind in ("kernel", "stem", "groups") for change in stated)
@@ -237,12 +267,14 @@ def node_changes(
         inside = a.structure.owner[i] >= 0
         if x.op_types[i] != y.op_types[j] or (inside and x.op_types[i] in unlike):
             continue
-        op, scope = x.op_types[i], "" if inside else "head" if a.structure.after[i] else "stem"
+        op, scope = x.op_types[i], a.structure.zones[i]
+        if a.structure.tables.get(i) in {change.kind for change in stated}:
+            continue
         for slot, (old, new) in enumerate(zip(x.shapes[i].tolist(), y.shapes[j].tolist(), strict=True)):
             if slot > 1 and (kernels or (x.attributes[i] != y.attributes[j]).any()):
                 continue
             if old != new and (old, new) not in explained and is_layer(op) and old and new:
-                counts[scope, op, ("output size", "input size", "kernel", "kernel")[slot], old, new] += 1
+                counts[scope, op, _size_name(op, slot), old, new] += 1
         for name, old, new in zip(ATTRIBUTES, x.attributes[i].tolist(), y.attributes[j].tolist(), strict=True):
             stated_here = kernels and name.startswith(("kernel", "stride"))
             if old == new or name in _STATED_ATTRIBUTES or name == "stride_h" or stated_here:
@@ -251,10 +283,19 @@ def node_changes(
                 counts[scope, op, _PLAIN_WORDS.get(name, name.replace("_", " ")), old, new] += 1
     changes = []
     for (scope, op, what, old, new), count in sorted(counts.items(), key=lambda item: -item[1]):
-        where = f" in the {scope}" if scope and count == 1 else f" in {count} layers" if count > 1 else ""
+        where = f" {_place(scope, b)}" if scope and count == 1 else f" in {count} layers" if count > 1 else ""
         kind = "size" if what.endswith("size") else "attribute"
-        changes.append(Change(kind, scope, old, new, f"{op}: {what} {number(new)} instead of {number(old)}{where}"))
+        changes.append(Change(kind, scope, old, new, f"{op}: {what} {new} instead of {old}{where}"))
     return changes
+
+
+def _place(zone: str, network: Network) -> str:
+    """Where a zone is, in words."""
+    if zone == "apart":
+        return "in parts that nothing connects"
+    if zone != "between":
+        return f"in the {zone}"
+    return f"between the {'towers' if len(network.towers) > 1 else 'stages'}"
 
 
 def _unlike_kinds(a: Network, b: Network) -> set[str]:
@@ -263,26 +304,32 @@ def _unlike_kinds(a: Network, b: Network) -> set[str]:
     return {op for op, _ in rates[0] ^ rates[1]}
 
 
-def rest_changes(a: Network, b: Network, alignment: Alignment) -> list[Change]:
+def rest_changes(a: Network, b: Network, alignment: Alignment, stated: Iterable[Change]) -> list[Change]:
     """Layers outside of the towers that only one of the networks has, and those that took the place of others."""
     changes = []
-    sides = (a.structure, b.structure)
-    for after, scope in ((False, "stem"), (True, "head")):
-        for side, structure in enumerate(sides):
+    stated = list(stated)
+    kinds = {change.kind for change in stated}
+    for zone in ZONES:
+        for side, network in enumerate((a, b)):
+            structure = network.structure
             graph = structure.graph
             matched = set(alignment.pairs[:, side].tolist())
             alone = [
                 n for n in range(graph.num_nodes)
-                if structure.owner[n] < 0 and structure.after[n] == after and n not in matched and _counts(graph, n)
+                if structure.zones[n] == zone and n not in matched and _counts(graph, n)
+                and structure.tables.get(n) not in kinds
             ]  # fmt: skip
             if alone:
                 layers = [layer_text(graph.op_types[n], graph.shapes[n].tolist()) for n in alone]
                 kind = "added" if side else "removed"
                 values = (None, layers) if side else (layers, None)
-                changes.append(Change(kind, scope, values[0], values[1], f"{scope}: {layers_text(layers)} {kind}"))
+                where = _place(zone, network).removeprefix("in the ")
+                changes.append(Change(kind, zone, values[0], values[1], f"{where}: {layers_text(layers)} {kind}"))
+    known = {(x, y) for change in stated if change.kind in ("activation", "normalization")
+             for x in change.a for y in change.b}  # fmt: skip
     for i, j in alignment.pairs.tolist():
         old, new = a.structure.graph.op_types[i], b.structure.graph.op_types[j]
-        if old != new and a.structure.owner[i] < 0:
+        if old != new and a.structure.owner[i] < 0 and (old, new) not in known:
             changes.append(Change("replaced", "", old, new, f"{new} instead of {old} outside of the layers"))
     return list({change.text: change for change in changes}.values())
 

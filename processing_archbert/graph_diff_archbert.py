@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,7 @@ from .graph_alignment_archbert import Alignment, align, find_isomorphism, number
 from .graph_changes_archbert import (
     Change,
     Network,
+    certain,
     explained_sizes,
     network_changes,
     node_changes,
@@ -138,22 +140,26 @@ class ArchitectureDiff:
             "pairs": self.pairs.tolist(),
         }
 
-    def draw(self, path: str | os.PathLike[str], side: str = "b", **options: Any) -> str:
-        """Draws one of the networks with all that is not kept marked; returns the SVG.
+    def draw(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str:
+        """Draw both networks beside each other with what became of every box; returns the SVG.
 
         Args:
-            path: file to write, `.svg`, `.png` or `.pdf`.
-            side: `"a"` (marked: changed and removed) or `"b"` (marked: changed and added).
-            options: of `ArchitectureGraph.draw`.
+            path: file to write, `.svg`, `.png` or `.pdf`; None writes none.
+            options: of `graph_diff_drawing_archbert.draw_diff`; `side` is `"both"`, `"a"` or `"b"`.
 
         Raises:
-            ValueError: another side, or what drawing raises.
+            ValueError: another side.
+            PictureError: what drawing raises.
         """
-        if side not in ("a", "b"):
-            raise ValueError(f"side is {side!r}; 'a' and 'b' are allowed.")
-        graph, nodes = (self.a, self.nodes[0]) if side == "a" else (self.b, self.nodes[1])
-        marked = sorted(n for state, found in nodes.items() if state != "kept" for n in found)
-        return graph.draw(path, highlight=marked, **options)
+        from .graph_diff_drawing_archbert import draw_diff
+
+        return draw_diff(self, path, **options)
+
+    def to_mermaid(self, **options: Any) -> str:
+        """The same picture as a Mermaid flowchart. Options: of `graph_diff_drawing_archbert.diff_to_mermaid`."""
+        from .graph_diff_drawing_archbert import diff_to_mermaid
+
+        return diff_to_mermaid(self, **options)
 
     def to_json(self) -> str:
         """Canonical JSON of `to_dict`."""
@@ -211,7 +217,7 @@ def _compare(a: Network, b: Network, notes: tuple[str, ...]) -> ArchitectureDiff
         pairs = np.stack([np.arange(x.num_nodes), exact], axis=1)
         alignment = Alignment(pairs, tuple(stacks), exact=True)
     else:
-        alignment = align(a.structure, b.structure, stacks)
+        alignment = certain(a, b, align(a.structure, b.structure, stacks), explained_sizes(a, b, towers))
     identical = exact is not None or x.is_isomorphic(y)
     likeness = 1.0 if identical or alignment.exact else _likeness(a, b, alignment)
     whole = x.has_data_flow and y.has_data_flow
@@ -236,7 +242,7 @@ def _changes(
         return _overview(a, b)
     changes = [*tower_changes(a, b, towers), *network_changes(a, b), *tower_additions(a, b, towers)]
     changes += rate_changes(a, b, towers, changes)
-    changes += rest_changes(a, b, alignment)
+    changes += rest_changes(a, b, alignment, changes)
     return changes + node_changes(a, b, alignment, explained_sizes(a, b, towers), changes)
 
 
@@ -252,7 +258,15 @@ def _identical_changes(a: Network, b: Network) -> list[Change]:
 def _unnamed(x: ArchitectureGraph, y: ArchitectureGraph) -> Change:
     if (x.num_nodes, x.num_edges) == (y.num_nodes, y.num_edges):
         return Change("edges", "", x.num_edges, y.num_edges, "connected in another way")
-    text = f"{y.num_nodes} nodes and {y.num_edges} edges instead of {x.num_nodes} and {x.num_edges}"
+    counts = [Counter(graph.op_types) for graph in (x, y)]
+    texts = [
+        f"{', '.join(f'{n} {op}' for op, n in sorted(left.items())[:6])} {word}"
+        for left, word in ((counts[1] - counts[0], "added"), (counts[0] - counts[1], "removed"))
+        if left
+    ]
+    text = f"operations: {'; '.join(texts)}"
+    if not texts:
+        text = f"{y.num_nodes} nodes and {y.num_edges} edges instead of {x.num_nodes} and {x.num_edges}"
     return Change("nodes", "", x.num_nodes, y.num_nodes, text)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .graph_stacks_archbert import TABLE_ROLES
+
 _NUMBERS = {
     "width": "hidden size",
     "heads": "attention heads",
@@ -18,10 +20,14 @@ _NUMBERS = {
     "vocabulary": "vocabulary",
     "positions": "learned positions",
     "token_types": "token types",
+    "tokens": "learned tokens",
+    "shared_expert": "shared expert of inner width",
     "inputs": "inputs",
     "outputs": "outputs",
 }
-_COUNTED = ("heads", "experts", "top_k", "inputs", "outputs")
+_COUNTED = ("tokens", "heads", "experts", "top_k", "inputs", "outputs")
+_SINGULAR = {"tokens": "learned token", "heads": "attention head", "experts": "expert",
+             "top_k": "expert per token", "inputs": "input", "outputs": "output"}  # fmt: skip
 _POSITIONS = {
     "before": "normalization before each branch",
     "after": "normalization after each addition",
@@ -66,6 +72,10 @@ def fact_text(name: str, a: Any, b: Any, context: dict[str, Any]) -> str:
     if name == "window":
         return f"{_window(b)} instead of {_window(a)}"
     if name in ("activation", "normalization"):
+        if set(a) < set(b) and a:
+            return f"{' and '.join(x for x in b if x not in a)} added beside {' and '.join(a)}"
+        if set(b) < set(a) and b:
+            return f"{' and '.join(x for x in a if x not in b)} removed beside {' and '.join(b)}"
         nothing = f"no {name}"
         return f"{' and '.join(b) or nothing} instead of {' and '.join(a) or nothing}"
     if name == "norm_position":
@@ -85,6 +95,10 @@ _SWITCHES = {
     "causal": ("causal attention instead of attention in both directions",
                "attention in both directions instead of causal attention"),
     "cross": ("cross-attention added", "cross-attention removed"),
+    "shared_layers": ("one set of weights for all layers instead of weights of its own in each layer",
+                      "weights of its own in each layer instead of one set for all layers"),
+    "qk_norm": ("queries and keys normalized", "queries and keys not normalized"),
+    "layer_scale": ("layer scale added", "layer scale removed"),
     "gated": ("gated feed-forward instead of a plain one", "plain feed-forward instead of a gated one"),
     "tied": ("output weights tied to the embedding", "output weights of their own instead of the embedding's"),
     "rotary": ("rotary position embedding added", "rotary position embedding removed"),
@@ -95,16 +109,30 @@ def _numeric(name: str, a: Any, b: Any, context: dict[str, Any]) -> str:
     what = _NUMBERS[name]
     if name in _CHANNELS and context.get("convolutional"):
         what = _CHANNELS[name]
+    if name in TABLE_ROLES:
+        a, b = _rows(a), _rows(b)
     several = isinstance(a, tuple) or isinstance(b, tuple)
     if not a or not b:
         value, verb = (b, "added") if b else (a, "removed")
+        if name == "shared_expert":
+            return f"{what} {value} {verb}"
+        what = _SINGULAR.get(name, what) if value in (1, "1") else what
         return f"{listed(value)} {what} {verb}" if name in _COUNTED else f"{what} {verb} ({listed(value)})"
     if several and max(len(v) if isinstance(v, tuple) else 1 for v in (a, b)) > 1:
         return f"{what} by stage {listed(b)} instead of {listed(a)}"
-    if name in ("inputs", "outputs") and b == 1:
-        what = what[:-1]
+    if b in (1, "1"):
+        what = _SINGULAR.get(name, what)
     a, b = listed(a), listed(b)
     return f"{b} {what} instead of {a}" if name in _COUNTED else f"{what} {b} instead of {a}"
+
+
+def _rows(values: tuple[int, ...]) -> str:
+    return " and ".join(str(v) for v in values)
+
+
+def tower_name(scope: str) -> str:
+    """A tower in words: `encoder`, `text tower`."""
+    return scope if scope.startswith(("encoder", "decoder", "tower")) else f"{scope} tower".strip()
 
 
 def _layers(a: Any, b: Any, context: dict[str, Any]) -> str:
@@ -152,11 +180,11 @@ def tower_text(facts: dict[str, Any], scope: str, unit: str) -> str:
     count = f"{layers} {unit if layers != 1 else unit[:-1]}" if not isinstance(layers, tuple) else (
         f"stages of {listed(layers)} {unit}"
     )  # fmt: skip
-    parts = [f"{scope} of {count}" if scope else count]
+    parts = [f"{tower_name(scope)} of {count}" if scope else count]
     if width:
         parts.append(f"width {listed(width)}")
-    if facts["heads"] and not isinstance(facts["heads"], tuple):
-        parts.append(f"{facts['heads']} heads")
+    if facts["heads"]:
+        parts.append(f"{listed(facts['heads'])} heads")
     parts += [listed(facts[name]) for name in ("normalization", "activation") if facts[name]]
     return ", ".join(parts)
 

@@ -55,15 +55,29 @@ def draw(
         PictureError: too many boxes (names the depth to use), a wrong argument, or an optional package is missing
             (names the command that installs it).
     """
-    ending = Path(path).suffix.lower().lstrip(".") if path is not None else "svg"
+    check_options(path, direction, scale)
+    scene = make_scene(outline(graph, depth, highlight, max_boxes), direction, shapes, legend)
+    return write_scene(scene, path, graph.graph_hash[-8:], scale)
+
+
+def check_options(path: str | os.PathLike[str] | None, direction: str, scale: float) -> None:
+    """Raises a `PictureError` for a file ending, a direction or a scale that is not allowed."""
+    ending = _ending(path)
     if ending not in FORMATS:
         raise PictureError(f"path ends in {ending!r}; {', '.join('.' + name for name in FORMATS)} are allowed.")
     if direction not in ("down", "right"):
         raise PictureError(f'direction is {direction!r}; "down" or "right" is allowed.')
     if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0.1 <= scale <= 10:
         raise PictureError(f"scale is {scale!r}; a number from 0.1 to 10 is allowed.")
-    scene = make_scene(outline(graph, depth, highlight, max_boxes), direction, shapes, legend)
-    text = to_svg(scene, graph.graph_hash[-8:])
+
+
+def _ending(path: str | os.PathLike[str] | None) -> str:
+    return Path(path).suffix.lower().lstrip(".") if path is not None else "svg"
+
+
+def write_scene(scene: Scene, path: str | os.PathLike[str] | None, identifier: str, scale: float) -> str:
+    """Writes a scene in the format that the ending of `path` says, if there is one; returns its SVG."""
+    ending, text = _ending(path), to_svg(scene, identifier)
     if path is not None:
         Path(path).write_bytes(text.encode("utf-8") if ending == "svg" else _drawn(scene, ending, scale))
     return text

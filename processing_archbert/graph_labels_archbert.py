@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
 from .architecture_graph_archbert import NO_DATA_FLOW, ArchitectureGraph
-from .graph_outline_archbert import Box, Outline
+from .graph_outline_archbert import Box, Frame, Marks, Outline
 from .graph_summary_archbert import Part
 from .ops_archbert import ATTRIBUTE_INDEX, INPUT_OP, OUTPUT_OP, is_layer, op_category
 
@@ -35,8 +38,15 @@ def clean(text: str, limit: int = MAX_LABEL) -> str:
     return plain if len(plain) <= limit else "\u2026" + plain[len(plain) - limit + 1 :]
 
 
-def box_label(graph: ArchitectureGraph, box: Box, shapes: bool = True) -> Label:
-    """Text of a box: for a node its op, weight shape and attributes, for a closed part what is in it."""
+def box_label(graph: ArchitectureGraph, box: Box, shapes: bool = True, marks: Marks | None = None) -> Label:
+    """Text of a box: for a node its op, weight shape and attributes, for a closed part what is in it.
+
+    Args:
+        graph: the graph.
+        box: the box.
+        shapes: whether shapes and attributes are shown.
+        marks: what a diff says of the nodes; a changed node then also shows what it is in the other graph.
+    """
     node = int(box.first[0])
     path, name = graph.node_names[node], clean(box.part.label)
     if not box.op and _operations_only(graph, box):
@@ -51,9 +61,11 @@ def box_label(graph: ArchitectureGraph, box: Box, shapes: bool = True) -> Label:
     lines = tuple(line for line in (shape, attributes) if line and shapes)
     if len(lines) == 2 and len(shape) + len(attributes) < 26:
         lines = (f"{shape}, {attributes}",)
+    instead = partner_text(graph, box, marks)
+    lines += (instead,) if instead and shapes else ()
     if name in (box.op, title, box.op.lower()):
         name = ""
-    details = [clean(path, 200) or title, clean(box.op, 60), shape, attributes, _amount(graph, box)]
+    details = [clean(path, 200) or title, clean(box.op, 60), shape, attributes, instead, _amount(graph, box)]
     return Label(title, name, lines, "; ".join(piece for piece in details if piece))
 
 
@@ -112,11 +124,43 @@ def repeat_text(part: Part) -> str:
     return f"{TIMES} {part.repeats}" + "".join(f", {note}" for note in notes)
 
 
+def frame_text(frame: Frame) -> str:
+    """How often the part of a frame stands in the network, and how many of these are in this graph alone."""
+    notes = [f"{count} {state}" for state, count in frame.alone.items()]
+    return ", ".join(text for text in (repeat_text(frame.part), *notes) if text)
+
+
 def evidence_text(box: Box) -> str:
     """How much of a box is evidence; `""` for nothing or all of a single node."""
     if not box.evidence or box.evidence == len(box.nodes):
         return ""
     return f"{box.evidence} of {len(box.nodes)} nodes"
+
+
+def state_text(box: Box) -> str:
+    """What became of the nodes of a box that is not of one state: `12 kept, 12 added`; else `""`."""
+    if len(box.states) < 2:
+        return ""
+    return ", ".join(f"{count} {state}" for state, count in box.states.items())
+
+
+def partner_text(graph: ArchitectureGraph, box: Box, marks: Marks | None) -> str:
+    """What a changed node is instead in the other graph: `instead of 768x768`; `""` without such a node."""
+    partners = [marks.partners[n] for n in box.nodes.tolist() if n in marks.partners] if marks else []
+    if not (marks and partners and box.op and box.states.get("changed")):
+        return ""
+    nodes = np.array(partners, dtype=np.int64)
+    ops = sorted({marks.other.op_types[n] for n in partners})
+    other = replace(box, nodes=nodes, first=nodes[:1], op=ops[0])
+    own, theirs = ([shape_text(g, b), *attribute_texts(g, b)] for g, b in ((graph, box), (marks.other, other)))
+    if ops != [box.op]:
+        texts = [_SPOKEN.get(op, clean(op.replace("_", " "))) for op in ops]
+    else:
+        texts = [text for text in theirs if text and text not in own]
+    if not texts:
+        lost = [text for text in own if text and text not in theirs]
+        return f"{'loses' if marks.before else 'new:'} {', '.join(lost)}" if lost else ""
+    return f"{'becomes' if marks.before else 'instead of'} {', '.join(texts)}"
 
 
 def headline(graph: ArchitectureGraph) -> tuple[str, str]:

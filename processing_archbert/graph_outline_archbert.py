@@ -8,7 +8,7 @@ addition, and a `skip` where it does so to a concatenation.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,11 +24,30 @@ AUTO_BOXES = 48
 SHORTCUT_LENGTH = 3
 
 FLOW, RESIDUAL, SKIP = "flow", "residual", "skip"
+STATES = ("kept", "changed", "removed", "added")
+"""What became of a node, in a picture of a diff."""
 _SHORTCUT_CATEGORIES = ("convolution", "normalization", "pooling", "linear")
 
 
 class PictureError(ValueError):
     """A picture that cannot be drawn: says why and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """What a diff says of the nodes of a graph.
+
+    Attributes:
+        states: for each node one of `STATES`.
+        partners: node -> node of `other` that it corresponds to.
+        other: the graph that this one is compared with.
+        before: whether this graph is the first of the two.
+    """
+
+    states: Sequence[str]
+    partners: Mapping[int, int]
+    other: ArchitectureGraph
+    before: bool
 
 
 @dataclass(eq=False)
@@ -42,6 +61,7 @@ class Box:
         op: op type of a single node, else `""`.
         frame: index of the frame around it, -1 for none.
         evidence: how many of its nodes are highlighted.
+        states: in a picture of a diff, how many of its nodes are in each state.
     """
 
     part: Part
@@ -50,14 +70,24 @@ class Box:
     op: str
     frame: int
     evidence: int = 0
+    states: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """The state of all of its nodes, `changed` where they are of several; empty without a diff."""
+        return "changed" if len(self.states) > 1 else next(iter(self.states), "")
 
 
 @dataclass(eq=False)
 class Frame:
-    """A frame around the boxes of an opened part; `parent` is the index of the frame around it, -1 for none."""
+    """A frame around the boxes of an opened part; `parent` is the index of the frame around it, -1 for none.
+
+    `alone`: in a picture of a diff, state -> how many of its repetitions only this graph has.
+    """
 
     part: Part
     parent: int
+    alone: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,6 +107,7 @@ class Outline:
     boxes: list[Box] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
     arrows: list[Arrow] = field(default_factory=list)
+    marks: Marks | None = None
 
 
 def outline(
@@ -84,6 +115,7 @@ def outline(
     depth: int | str = "auto",
     highlight: Any = None,
     max_boxes: int = MAX_BOXES,
+    marks: Marks | None = None,
 ) -> Outline:
     """Boxes, frames and arrows of a picture.
 
@@ -92,6 +124,7 @@ def outline(
         depth: levels of parts to open: 0 is one box, `"all"` every node and nothing folded, `"auto"` what is readable.
         highlight: indices of nodes, or a `Fact` (its nodes), whose boxes are marked; None for none.
         max_boxes: the largest number of boxes.
+        marks: what a diff says of the nodes.
 
     Raises:
         PictureError: more than `max_boxes` boxes (names the depth to use), or a wrong depth, limit or highlight.
@@ -111,7 +144,7 @@ def outline(
     boxes = 1 + sum(len(part.children) - 1 for part in opened)
     if boxes > max_boxes:
         raise _too_large(boxes, max_boxes, tree.root)
-    return _outline(tree, set(map(id, opened)), evidence)
+    return _outline(tree, set(map(id, opened)), evidence, marks)
 
 
 def _too_large(boxes: int, limit: int, root: Part) -> PictureError:
@@ -186,8 +219,8 @@ def _has_layer(graph: ArchitectureGraph, part: Part) -> bool:
     return any(is_layer(graph.op_types[node]) for node in part.nodes.tolist())
 
 
-def _outline(tree: Hierarchy, opened: set[int], evidence: np.ndarray) -> Outline:
-    result = Outline(tree.graph)
+def _outline(tree: Hierarchy, opened: set[int], evidence: np.ndarray, marks: Marks | None) -> Outline:
+    result = Outline(tree.graph, marks=marks)
     owner = np.full(tree.graph.num_nodes, -1, dtype=np.int64)
     waiting: list[tuple[Part, int]] = [(tree.root, -1)]
     while waiting:
@@ -208,8 +241,37 @@ def _outline(tree: Hierarchy, opened: set[int], evidence: np.ndarray) -> Outline
     for index, box in enumerate(result.boxes):
         box.nodes = order[bounds[index] : bounds[index + 1]]
         box.evidence = int(evidence[box.nodes].sum())
+        if marks is not None:
+            found = [marks.states[node] for node in box.nodes.tolist()]
+            box.states = {state: found.count(state) for state in STATES if state in found}
+    _count_repetitions(result)
     result.arrows = _arrows(tree, owner, result.boxes)
     return result
+
+
+def _count_repetitions(result: Outline) -> None:
+    """Says once, at the frame, that some repetitions are in this graph alone, and no more at each of its boxes."""
+    inside: dict[int, list[Box]] = {}
+    for box in result.boxes:
+        frame = box.frame
+        while frame >= 0:
+            inside.setdefault(frame, []).append(box)
+            frame = result.frames[frame].parent
+    for index, boxes in inside.items():
+        repeats = result.frames[index].part.repeats
+        if repeats < 2 or result.marks is None or any(len(box.nodes) % repeats for box in boxes):
+            continue
+        copies = np.concatenate([box.nodes.reshape(repeats, -1) for box in boxes], axis=1).tolist()
+        states = [{result.marks.states[node] for node in copy} for copy in copies]
+        for state in STATES[2:]:
+            alone = sum(found == {state} for found in states)
+            if not 0 < alone < repeats:
+                continue
+            result.frames[index].alone[state] = alone
+            for box in boxes:
+                box.states[state] -= alone * len(box.nodes) // repeats
+                if not box.states[state]:
+                    del box.states[state]
 
 
 def _arrows(tree: Hierarchy, owner: np.ndarray, boxes: Sequence[Box]) -> list[Arrow]:

@@ -16,17 +16,20 @@ from .graph_labels_archbert import (
     category_of,
     clean,
     evidence_text,
+    frame_text,
     headline,
     repeat_text,
+    state_text,
     warnings_of,
 )
 from .graph_layout_archbert import FRAME_LABEL_HEIGHT, Layout, Rectangle, place
-from .graph_outline_archbert import FLOW, RESIDUAL, SKIP, Outline, is_terminal
+from .graph_outline_archbert import FLOW, RESIDUAL, SKIP, STATES, Box, Outline, is_terminal
 from .graph_summary_archbert import Part
 
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 11.0, 9.0, 8.0
 MARGIN = 12.0
 LINE_HEIGHT = 12.0
+SIGN_WIDTH = 12.0
 
 TINTS: dict[str, tuple[str, str]] = {
     "input or output": ("#ffffff", "#444444"),
@@ -42,6 +45,14 @@ TINTS: dict[str, tuple[str, str]] = {
     "other operation": ("#e6e6e6", "#666666"),
 }
 """Category -> fill and border of its boxes."""
+
+STATE_LOOKS: dict[str, tuple[str, str, float, bool, str]] = {
+    "kept": ("#ffffff", "#8c8c8c", 1.0, False, ""),
+    "changed": ("#fde9b8", "#b07800", 1.6, False, "~"),
+    "removed": ("#f8cdb8", "#c24a00", 2.0, True, "\u2212"),
+    "added": ("#bfe5f7", "#0068a8", 2.4, False, "+"),
+}
+"""State of a node in a diff -> fill, border, its width, whether it is dashed, and the sign that says it as well."""
 
 INK, GREY = "#1a1a1a", "#767676"
 RESIDUAL_COLOUR, EVIDENCE_COLOUR = "#0072b2", "#d55e00"
@@ -129,16 +140,16 @@ def make_scene(outline: Outline, direction: str = "down", shapes: bool = True, l
     Raises:
         PictureError: the layout engine is missing or failed.
     """
-    labels = [box_label(outline.graph, box, shapes) for box in outline.boxes]
+    labels = [box_label(outline.graph, box, shapes, outline.marks) for box in outline.boxes]
     sizes = [_box_size(label, outline, index) for index, label in enumerate(labels)]
-    names = [(clean(frame.part.label) or "block", repeat_text(frame.part)) for frame in outline.frames]
+    names = [(clean(frame.part.label) or "block", frame_text(frame)) for frame in outline.frames]
     widths = [text_width(a, TEXT_SIZE) + _badge_width(b) + 8 for a, b in names]
     layout = place(outline, sizes, widths, direction)
     title, counts = headline(outline.graph)
     head = [Words(0, 0, title, 14.0, GREY, bold=True, centred=False), Words(0, 0, counts, TEXT_SIZE, GREY)]
     head += [Words(0, 0, "\u26a0 " + line, TEXT_SIZE, EVIDENCE_COLOUR, bold=True) for line in warnings_of(outline)]
     needed = max(text_width(words.text, words.size, words.bold) for words in head)
-    key = _legend(outline, max(layout.width, needed, 300.0)) if legend else ([], 0.0, 0.0)
+    key = legend_groups(outline, max(layout.width, needed, 300.0)) if legend else ([], 0.0, 0.0)
     width = max(layout.width, needed, key[1]) + 2 * MARGIN
     top = MARGIN
     groups: list[Group] = [Group("heading", "", [])]
@@ -148,9 +159,9 @@ def make_scene(outline: Outline, direction: str = "down", shapes: bool = True, l
     left, top = (width - layout.width) / 2, top + 14
     groups += _frames(outline, layout, names)
     groups += _arrows(outline, layout, labels) + _boxes(outline, layout, labels)
-    drawn = [_moved(group, left, top) if i else group for i, group in enumerate(groups)]
+    drawn = [moved(group, left, top) if i else group for i, group in enumerate(groups)]
     top += layout.height + 14
-    drawn += [_moved(group, MARGIN, top) for group in key[0]]
+    drawn += [moved(group, MARGIN, top) for group in key[0]]
     height = top + key[2] + MARGIN
     return Scene(width, height, title, _description(outline), drawn)
 
@@ -160,13 +171,17 @@ def _badge_width(text: str) -> float:
 
 
 def _badge(outline: Outline, index: int) -> str:
-    """The badge of a box: how often it stands there, and how much of it is evidence."""
+    """The badge of a box: how often it stands there, how much of it is evidence, and what a diff says of it."""
     box = outline.boxes[index]
-    return "  ".join(piece for piece in (repeat_text(box.part), evidence_text(box)) if piece)
+    return "  ".join(piece for piece in (repeat_text(box.part), evidence_text(box), state_text(box)) if piece)
+
+
+def _sign(box: Box) -> str:
+    return STATE_LOOKS[box.state][4] if box.state else ""
 
 
 def _box_size(label: Label, outline: Outline, index: int) -> tuple[float, float]:
-    first = text_width(label.title, TITLE_SIZE, bold=True)
+    first = text_width(label.title, TITLE_SIZE, bold=True) + (SIGN_WIDTH if _sign(outline.boxes[index]) else 0)
     if label.name:
         first += 6 + text_width(label.name, SMALL_SIZE)
     badge = _badge_width(_badge(outline, index))
@@ -177,15 +192,21 @@ def _box_size(label: Label, outline: Outline, index: int) -> tuple[float, float]
 def _boxes(outline: Outline, layout: Layout, labels: list[Label]) -> list[Group]:
     groups = []
     for index, (box, place_, label) in enumerate(zip(outline.boxes, layout.boxes, labels, strict=True)):
-        fill, stroke = TINTS[category_of(outline.graph, box)]
+        fill, stroke, thickness, dashed, sign = STATE_LOOKS.get(
+            box.state, (*TINTS[category_of(outline.graph, box)], 1.0, False, "")
+        )
         x, y, width, _ = place_
         shapes: list[Block | Curve | Words] = []
         if box.evidence:
             around = Rectangle(x - 2.5, y - 2.5, width + 5, place_.height + 5)
             shapes.append(Block(around, "none", EVIDENCE_COLOUR, 3.0, 6.0))
-        shapes.append(Block(place_, fill, stroke, 1.0, place_.height / 2 if is_terminal(box) else 4.0))
+        radius = place_.height / 2 if is_terminal(box) else 4.0
+        shapes.append(Block(place_, fill, stroke, thickness, radius, dashed))
         badge = _badge(outline, index)
         room = width - (_badge_width(badge) + 4 if badge else 0)
+        if sign:
+            shapes.append(Words(x + 6, y + 14, sign, TITLE_SIZE + 1, stroke, bold=True, centred=False))
+            x, room = x + SIGN_WIDTH, room - SIGN_WIDTH
         title = text_width(label.title, TITLE_SIZE, bold=True)
         named = 6 + text_width(label.name, SMALL_SIZE) if label.name else 0.0
         start = x + (room - title - named) / 2
@@ -195,11 +216,12 @@ def _boxes(outline: Outline, layout: Layout, labels: list[Label]) -> list[Group]
                 Words(start + title + 6, y + 14, label.name, SMALL_SIZE, "#444444", italic=True, centred=False)
             )
         for number, line in enumerate(label.lines):
-            shapes.append(Words(x + width / 2, y + 14 + LINE_HEIGHT * (number + 1), line))
+            shapes.append(Words(place_.x + width / 2, y + 14 + LINE_HEIGHT * (number + 1), line))
         if badge:
-            shapes += _badge_shapes(badge, x + width - 4, y + 3)
+            shapes += _badge_shapes(badge, place_.x + width - 4, y + 3)
         kind = f"box {category_of(outline.graph, box).replace(' ', '-')}" + (" evidence" if box.evidence else "")
-        groups.append(Group(kind, label.tooltip + _evidence_note(box.evidence), shapes))
+        note = _evidence_note(box.evidence) + (f"; {state_text(box) or box.state}" if box.state else "")
+        groups.append(Group(f"{kind} {box.state}".strip(), label.tooltip + note, shapes))
     return groups
 
 
@@ -232,7 +254,8 @@ def _frames(outline: Outline, layout: Layout, names: list[tuple[str, str]]) -> l
 
 
 def _arrows(outline: Outline, layout: Layout, labels: list[Label]) -> list[Group]:
-    looks = {FLOW: (GREY, 1.1, False), RESIDUAL: (RESIDUAL_COLOUR, 2.2, False), SKIP: (RESIDUAL_COLOUR, 1.8, True)}
+    colour = INK if outline.marks is not None else RESIDUAL_COLOUR
+    looks = {FLOW: (GREY, 1.1, False), RESIDUAL: (colour, 2.2, False), SKIP: (colour, 1.8, True)}
     groups = []
     for arrow, points in sorted(
         zip(outline.arrows, layout.arrows, strict=True), key=lambda item: item[0].kind != FLOW
@@ -243,21 +266,24 @@ def _arrows(outline: Outline, layout: Layout, labels: list[Label]) -> list[Group
     return groups
 
 
-def _legend(outline: Outline, width: float) -> tuple[list[Group], float, float]:
+def legend_groups(outline: Outline, width: float) -> tuple[list[Group], float, float]:
     """The groups of the legend at the origin, its width and its height; rows are at most `width` wide."""
-    used = {category_of(outline.graph, box) for box in outline.boxes}
+    used = {category_of(outline.graph, box) for box in outline.boxes} if outline.marks is None else set()
     arrows = {arrow.kind for arrow in outline.arrows}
-    entries: list[tuple[str, str]] = [("box", name) for name in CATEGORIES if name in used]
+    states = STATES if outline.marks is not None else ()
+    entries: list[tuple[str, str]] = [("state", name) for name in states]
+    entries += [("box", name) for name in CATEGORIES if name in used]
     entries += [(kind, text) for kind, text in ((RESIDUAL, "residual"), (SKIP, "skip connection")) if kind in arrows]
     entries += [("evidence", "evidence")] if any(box.evidence for box in outline.boxes) else []
     if any(part.repeats > 1 for part in _parts(outline)):
         entries.append(("repeat", "repeated, drawn once"))
+    colour = INK if outline.marks is not None else RESIDUAL_COLOUR
     groups, x, y, widest = [], 0.0, 0.0, 0.0  # type: list[Group], float, float, float
     for kind, text in entries:
         step = 24 + text_width(text, SMALL_SIZE) + 14
         if x and x + step > width:
             x, y = 0.0, y + 16
-        groups.append(Group("legend", "", [*_legend_mark(kind, text, x, y), _legend_words(text, x, y)]))
+        groups.append(Group("legend", "", [*_legend_mark(kind, text, x, y, colour), _legend_words(text, x, y)]))
         x += step
         widest = max(widest, x)
     return groups, widest, y + 14
@@ -267,10 +293,14 @@ def _legend_words(text: str, x: float, y: float) -> Words:
     return Words(x + 26, y + 9.5, text, SMALL_SIZE, GREY, centred=False)
 
 
-def _legend_mark(kind: str, text: str, x: float, y: float) -> list[Block | Curve | Words]:
+def _legend_mark(kind: str, text: str, x: float, y: float, colour: str) -> list[Block | Curve | Words]:
     if kind == "box":
         fill, stroke = TINTS[text]
         return [Block(Rectangle(x, y, 20, 12), fill, stroke, 1.0, 6.0 if text == "input or output" else 3.0)]
+    if kind == "state":
+        fill, stroke, thickness, dashed, sign = STATE_LOOKS[text]
+        block = Block(Rectangle(x, y, 20, 12), fill, stroke, thickness, 3.0, dashed)
+        return [block, Words(x + 10, y + 9.5, sign, TEXT_SIZE, stroke, bold=True)]
     if kind == "evidence":
         return [Block(Rectangle(x + 1, y, 18, 12), "none", EVIDENCE_COLOUR, 3.0, 4.0)]
     if kind == "repeat":
@@ -279,10 +309,11 @@ def _legend_mark(kind: str, text: str, x: float, y: float) -> list[Block | Curve
             Words(x + 10, y + 9.3, "\u00d7 n", SMALL_SIZE, "#ffffff", bold=True),
         ]
     line = [(x, y + 6), (x + 5, y + 6), (x + 10, y + 6), (x + 14, y + 6), (x + 20, y + 6)]
-    return [Curve(line, RESIDUAL_COLOUR, 2.2 if kind == RESIDUAL else 1.8, kind == SKIP)]
+    return [Curve(line, colour, 2.2 if kind == RESIDUAL else 1.8, kind == SKIP)]
 
 
-def _moved(group: Group, dx: float, dy: float) -> Group:
+def moved(group: Group, dx: float, dy: float) -> Group:
+    """A group at another place."""
     shapes: list[Block | Curve | Words] = []
     for shape in group.shapes:
         if isinstance(shape, Block):

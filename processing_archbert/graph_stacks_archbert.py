@@ -2,7 +2,9 @@
 
 * A *residual addition* joins a stream with a branch that read it (He et al. 2016), or with a projection of it.
 * A *stack* is a stream that keeps its width: the layers of an encoder, or one stage of a convolutional network.
-* Every node belongs to one stack at most; the rest is the stem (before the stacks) and the head (after them).
+* Every node belongs to one stack at most; the rest is the stem (before the stacks), the head (after them) and what
+  stands between them.
+* Learned tables outside of the stacks have a role: vocabulary, positions, token types, or tokens that are prepended.
 
 All passes are linear in nodes and edges. Module paths are not read.
 """
@@ -20,6 +22,11 @@ ATTENTION_OPS = ("scaled_dot_product_attention", "MultiheadAttention")
 _SCAN_CATEGORIES = ("scan", "recurrent")
 _STREAM_CATEGORIES = ("normalization", "activation")
 _SHORTCUT_CATEGORIES = ("normalization", "convolution", "pooling", "linear")
+TABLE_ROLES = ("vocabulary", "positions", "token_types", "tokens")
+"""Rows looked up by the input; rows for each place; rows for a few kinds of token; rows put before the others."""
+ZONES = ("stem", "between", "head", "apart")
+"""Where a node outside of the stacks stands: before, between or after them, or connected with none."""
+_TYPES_AT_MOST = 16
 _MAX_STEPS = 6
 _MAX_PERIOD = 8
 _GATES = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3}
@@ -75,6 +82,8 @@ class Structure:
         stacks: the stacks, in order of execution; single residual additions without weights are none.
         owner: for each node the index of its stack, -1 outside.
         widths: for each node the number of channels or features of its output, as far as weights tell; else 0.
+        zones: for each node one of `ZONES` where it is outside of the stacks, `""` inside.
+        tables: node of a learned table outside of the stacks -> its role, one of `TABLE_ROLES`.
     """
 
     def __init__(self, graph: ArchitectureGraph) -> None:
@@ -91,8 +100,10 @@ class Structure:
                 shallow, deep = sorted(operands, key=lambda n: (int(depths[n]), n))
                 self._add(node, shallow, deep)
         self._drop_trivial()
+        self._adopt_ends()
         self._label()
-        self.after = self._reached()
+        self.zones = self._zones()
+        self.tables = _tables(self)
 
     def _add(self, node: int, shallow: int, deep: int) -> None:
         """Registers `node` where it is a residual addition of the stream `shallow` and the branch `deep`."""
@@ -219,16 +230,36 @@ class Structure:
         """Forgets stacks whose branches hold no layer with weights or attention."""
         ops = self.graph.op_types
         kept: list[Stack] = []
-        index = {-1: -1}
+        index, parents = {-1: -1}, {-1: -1}
+        deep = any(len(stack.branches) > 1 for stack in self.stacks)
         for number, stack in enumerate(self.stacks):
-            heavy = any(_is_heavy(ops[n]) for branch in stack.branches for n in branch.nodes)
+            inside = [ops[n] for branch in stack.branches for n in branch.nodes]
+            alone = deep and len(stack.branches) == 1 and not any(_is_mixer(op) for op in inside)
+            heavy = any(_is_heavy(op) for op in inside) and not alone
             index[number] = len(kept) if heavy else -1
+            parents[number] = index[number] if heavy else parents.get(stack.parent, -1)
             if heavy:
                 kept.append(stack)
         for stack in kept:
-            stack.parent = index[stack.parent]
+            stack.parent = parents[stack.parent]
         self.owner = [index[owner] for owner in self.owner]
         self.stacks = kept
+
+    def _adopt_ends(self) -> None:
+        """What follows the last addition of a stack as it follows the others belongs to its stream: an activation,
+        and a normalization where each addition has one.
+        """
+        ops = self.graph.op_types
+        for number, stack in enumerate(self.stacks):
+            add = stack.branches[-1].add
+            usual = {
+                ops[n] for branch in stack.branches[:-1] for n in self.successors[branch.add] if n in stack.stream
+            }
+            for node in self.successors[add]:
+                alone = self.owner[node] < 0 and self.predecessors[node] == [add]
+                if alone and (op_category(ops[node]) == "activation" or ops[node] in usual):
+                    self.owner[node] = number
+                    stack.stream.append(node)
 
     def _label(self) -> None:
         for number, stack in enumerate(self.stacks):
@@ -270,12 +301,46 @@ class Structure:
         linked = [s for s in sources if s not in own and self._owner_upstream(s) not in (-1, number)]
         return min(linked) if linked else -1
 
-    def _reached(self) -> list[bool]:
-        """For each node whether it is outside of the stacks and reads, directly or not, what a stack computes."""
-        reached = [False] * self.graph.num_nodes
+    def _zones(self) -> list[str]:
+        count = self.graph.num_nodes
+        after, before = [False] * count, [False] * count
         for node, sources in enumerate(self.predecessors):
-            reached[node] = any(reached[s] or self.owner[s] >= 0 for s in sources)
-        return [value and self.owner[n] < 0 for n, value in enumerate(reached)]
+            after[node] = any(after[s] or self.owner[s] >= 0 for s in sources)
+        for node in reversed(range(count)):
+            before[node] = any(before[t] or self.owner[t] >= 0 for t in self.successors[node])
+        places = {
+            (False, False): "stem",
+            (False, True): "stem",
+            (True, True): "between",
+            (True, False): "head",
+        }
+        connected = self._connected()
+        return [
+            "" if owner >= 0 else places[a, b] if near else "apart"
+            for a, b, owner, near in zip(after, before, self.owner, connected, strict=True)
+        ]
+
+    def _connected(self) -> list[bool]:
+        """For each node whether edges, in whatever direction, connect it with a stack; all without any stack."""
+        waiting = [node for node, owner in enumerate(self.owner) if owner >= 0]
+        found = [not self.stacks] * self.graph.num_nodes
+        while waiting:
+            node = waiting.pop()
+            if not found[node]:
+                found[node] = True
+                waiting += [*self.predecessors[node], *self.successors[node]]
+        return found
+
+    def stack_after(self, node: int) -> int:
+        """The stack nearest behind `node`, over few nodes that belong to none; -1 without one."""
+        seen, waiting = {node}, [node]
+        while waiting and len(seen) < 200:
+            current = waiting.pop(0)
+            if self.owner[current] >= 0:
+                return self.owner[current]
+            waiting += [t for t in self.successors[current] if t not in seen]
+            seen |= set(self.successors[current])
+        return -1
 
     def num_layers(self, stack: Stack) -> int:
         """Layers, or blocks, of a stack: a stretch of branches that comes again and again is one."""
@@ -284,11 +349,11 @@ class Structure:
         feeds = {*others} <= {"linear", "experts"} or {*others} == {"convolution"}
         if len(labels) > 1 and len(mixers) == len(others) and feeds and not {*mixers} & {*others}:
             return len(mixers)
-        sequence = sum(label in ("attention", "scan") for label in labels)
+        sequence = max(sum(label in ("attention", "scan") for label in labels), labels.count("cross"))
         if sequence:
             return sequence
         ops = self.graph.op_types
-        kinds = [(b.label, frozenset(ops[n] for n in b.nodes if _is_heavy(ops[n]))) for b in stack.branches]
+        kinds = [(b.label, frozenset(ops[n] for n in b.nodes)) for b in stack.branches]
         return max(1, round(len(kinds) / _period(kinds)))
 
 
@@ -296,6 +361,10 @@ def _is_heavy(op: str) -> bool:
     return op in ATTENTION_OPS or op_category(op) in (
         "linear", "convolution", "pooling", "recurrent", "scan", "experts", "normalization",
     )  # fmt: skip
+
+
+def _is_mixer(op: str) -> bool:
+    return op in ATTENTION_OPS or op_category(op) in ("convolution", "pooling", "experts", *_SCAN_CATEGORIES)
 
 
 def _period(items: Sequence[object]) -> int:
@@ -333,3 +402,39 @@ def _widths(graph: ArchitectureGraph, predecessors: list[list[int]]) -> list[int
         else:
             widths[node] = Counter(read).most_common(1)[0][0] if op == "add" and read else max(read, default=0)
     return widths
+
+
+def _tables(structure: Structure) -> dict[int, str]:
+    """Role of each learned table outside of the stacks, by what it reads and what it is added to."""
+    graph, before = structure.graph, structure.predecessors
+    ops, shapes = graph.op_types, graph.shapes.tolist()
+    outside = [n for n in range(graph.num_nodes) if structure.owner[n] < 0 and shapes[n][0]]
+    embeddings = [n for n in outside if op_category(ops[n]) == "embedding"]
+    direct = [n for n in embeddings if any(ops[p] == INPUT_OP for p in before[n])]
+    widths = {stack.width for stack in structure.stacks} | {shapes[n][1] for n in direct}
+    roles: dict[int, str] = {}
+    sums: set[int] = set()
+    for node in embeddings:
+        rows, columns = shapes[node][:2]
+        if node in direct and rows > _TYPES_AT_MOST:
+            end = _end_of_sum(structure, node)
+            roles[node] = "positions" if end in sums else "vocabulary"
+            sums.add(end)
+        elif node in direct or columns in widths:
+            roles[node] = "token_types" if rows <= _TYPES_AT_MOST else "positions"
+    for node in outside:
+        rows, columns = shapes[node][:2]
+        if ops[node] == "add" and columns in widths and rows > _TYPES_AT_MOST:
+            roles[node] = "positions"
+        elif ops[node] == "cat" and rows in widths and not columns:
+            roles[node] = "tokens"
+    return roles
+
+
+def _end_of_sum(structure: Structure, node: int) -> int:
+    """The last of the additions that follow a node directly; the node itself without any."""
+    following = structure.successors[node]
+    while len(following) == 1 and structure.graph.op_types[following[0]] == "add":
+        node = following[0]
+        following = structure.successors[node]
+    return node

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .graph_stacks_archbert import ATTENTION_OPS, Stack, Structure
+from .graph_stacks_archbert import ATTENTION_OPS, TABLE_ROLES, Stack, Structure
 from .ops_archbert import INPUT_OP, OUTPUT_OP, is_layer, op_category
 
 _CAUSAL_SHARE = 0.5
-_TYPES_AT_MOST = 16
+_SHARED_SHARE = 0.4
 
 
 @dataclass
@@ -28,7 +28,8 @@ class Tower:
         stacks: indices of the stacks, in order.
         role: `encoder`, `decoder`, `stages` (convolutional, or attention whose width grows) or `stack`.
         modality: what it reads: `text`, `vision`, `audio`, or empty where the graph does not show it.
-        facts: name -> value; of several stages numbers are tuples, one for each stage.
+        facts: name -> value; of several stages numbers are tuples, one for each stage. To those of `stack_facts`
+            come `vocabulary`, `positions`, `token_types` and `tokens`: rows of the learned tables that lead to it.
     """
 
     stacks: list[int]
@@ -39,6 +40,8 @@ class Tower:
 
 PER_STAGE = ("layers", "width", "heads", "kv_heads", "head_size", "intermediate")
 """Facts that differ from stage to stage; the others are shared by a tower."""
+_NO_TOWER = -1
+_MAX_WALK = 12
 
 
 def find_towers(structure: Structure) -> list[Tower]:
@@ -56,7 +59,27 @@ def find_towers(structure: Structure) -> list[Tower]:
             tower_of[number] = number
             chained[number] = [number]
     read = {source for stack in stacks for source in stack.sources}
-    return [_tower(structure, numbers, read) for numbers in chained.values()]
+    towers = [_tower(structure, numbers, read) for numbers in chained.values()]
+    tables = _table_rows(structure)
+    for tower in towers:
+        tower.facts |= {role: _joined(tables, role, tower.stacks) for role in TABLE_ROLES}
+    return towers
+
+
+def _table_rows(structure: Structure) -> dict[tuple[str, int], list[int]]:
+    """Role of a learned table and the stack that it leads to -> rows of such tables."""
+    graph = structure.graph
+    found: dict[tuple[str, int], list[int]] = {}
+    for node, role in structure.tables.items():
+        rows = int(graph.shapes[node, 0])
+        if role == "tokens":
+            rows = int(graph.node_parameters[node]) // rows
+        found.setdefault((role, structure.stack_after(node)), []).append(rows)
+    return found
+
+
+def _joined(tables: dict[tuple[str, int], list[int]], role: str, stacks: list[int]) -> tuple[int, ...]:
+    return tuple(sorted({rows for n in stacks for rows in tables.get((role, n), ())}, reverse=True))
 
 
 def _kind(stack: Stack) -> str:
@@ -74,6 +97,7 @@ def _tower(structure: Structure, numbers: list[int], read: set[int]) -> Tower:
             facts[name] = values[0] if len(values) == 1 or not any(values) else tuple(values)
         else:
             facts[name] = _merged(values)
+    facts["kernel"] = tuple(sorted(facts["kernel"]))
     facts["per_layer"] = max(zip(each, stacks, strict=True), key=lambda p: len(p[1].branches))[0]["per_layer"]
     attention = _kind(stacks[0]) == "attention"
     modality = _modality(structure, stacks[0])
@@ -96,10 +120,12 @@ def _merged(values: list[Any]) -> Any:
 def stack_facts(structure: Structure, stack: Stack) -> dict[str, Any]:
     """Facts of one stack.
 
-    `layers`, `width` (hidden size or channels), `heads`, `kv_heads`, `head_size`, `window` (tokens; several are
-    given with the number of layers), `causal`, `cross`, `intermediate` (inner width of the feed-forward or
-    convolution branches), `gated`, `experts`, `top_k`, `activation`, `normalization`, `norm_position` (`before` or
-    `after` the branch, or both), `kernel`, `groups`, `per_layer` (layers of each kind in one branch of each label).
+    `layers`, `width` (hidden size or channels), `heads`, `kv_heads`, `head_size`, `qk_norm` (whether queries and keys
+    are normalized), `layer_scale` (whether what a branch adds is scaled by a learned vector), `window` (tokens;
+    several are given with the number of layers), `causal`, `cross`, `intermediate` (inner width of the feed-forward
+    or convolution branches), `gated`, `shared_layers` (whether all layers use the weights of the first), `experts`,
+    `shared_expert` (inner width), `top_k`, `activation`, `normalization`, `norm_position` (`before` or `after` the
+    branch, or both), `kernel`, `groups`, `per_layer` (layers of each kind in one branch of each label).
     """
     graph = structure.graph
     ops = graph.op_types
@@ -109,13 +135,18 @@ def stack_facts(structure: Structure, stack: Stack) -> dict[str, Any]:
     facts: dict[str, Any] = {"layers": layers, "width": stack.width}
     for name, column in (("heads", "num_heads"), ("kv_heads", "num_kv_heads"), ("head_size", "head_dim")):
         facts[name] = _commonest(graph.attribute(column)[selves].tolist())
+    facts["qk_norm"] = any(_is_normalized(structure, n) for n in selves)
+    facts["layer_scale"] = _has_layer_scale(structure, stack)
     facts["window"] = _windows(graph.attribute("window")[selves].tolist())
     facts["causal"] = bool(selves) and float(graph.attribute("causal")[selves].mean()) > _CAUSAL_SHARE
     facts["cross"] = "cross" in stack.labels
     facts["intermediate"], facts["gated"] = _feed_forward(structure, stack)
+    linear = graph.node_parameters[[n for n in nodes if op_category(ops[n]) == "linear"]]
+    facts["shared_layers"] = layers > 1 and len(linear) > 0 and float((linear == 0).mean()) >= _SHARED_SHARE
     experts = [n for n in nodes if op_category(ops[n]) == "experts"]
     facts["experts"] = _commonest(graph.attribute("num_experts")[experts].tolist())
     routers = [n for n in nodes if ops[n] in ("topk", "grouped_mm")]
+    facts["shared_expert"] = _shared_expert(structure, stack, experts)
     facts["top_k"] = _commonest(v for v in graph.attribute("top_k")[routers].tolist() if v) if experts else 0
     inside = [*nodes, *stack.stream]
     facts["activation"] = _kinds_of(ops, inside, "activation")
@@ -131,6 +162,21 @@ def stack_facts(structure: Structure, stack: Stack) -> dict[str, Any]:
     return facts
 
 
+def _shared_expert(structure: Structure, stack: Stack, experts: list[int]) -> int:
+    """Inner width of the expert that every token passes beside the routed ones; 0 without one."""
+    graph = structure.graph
+    routed = set(experts)
+    inner = [
+        int(graph.shapes[n, 1])
+        for branch in stack.branches
+        if routed & set(branch.nodes)
+        for n in branch.nodes
+        if op_category(graph.op_types[n]) == "linear" and graph.shapes[n, 0] == stack.width
+        and any(graph.op_types[p] == "mul" for p in structure.predecessors[n])
+    ]  # fmt: skip
+    return _commonest(inner)
+
+
 def _is_counted(op: str) -> bool:
     category = op_category(op)
     return category in ("experts", "scan") or (is_layer(op) and category not in ("embedding", "positional"))
@@ -139,6 +185,31 @@ def _is_counted(op: str) -> bool:
 def _commonest(values: Iterable[int]) -> int:
     counts = Counter(values)
     return int(counts.most_common(1)[0][0]) if counts else 0
+
+
+def _is_normalized(structure: Structure, attention: int) -> bool:
+    """Whether a normalization stands between the projections and an attention node."""
+    ops = structure.graph.op_types
+    seen: set[int] = set()
+    waiting = list(structure.predecessors[attention])
+    while waiting and len(seen) < 4 * _MAX_WALK:
+        node = waiting.pop()
+        category = op_category(ops[node])
+        if category == "normalization":
+            return True
+        if node in seen or category in ("linear", "convolution", "embedding") or structure.owner[node] < 0:
+            continue
+        seen.add(node)
+        waiting += structure.predecessors[node]
+    return False
+
+
+def _has_layer_scale(structure: Structure, stack: Stack) -> bool:
+    """Whether half of the branches or more end in a product with a learned vector of the width of the stream."""
+    ops, shapes = structure.graph.op_types, structure.graph.shapes
+    ends = [{p for p in structure.predecessors[branch.add] if p != branch.skip} for branch in stack.branches]
+    scaled = sum(any(ops[p] == "mul" and shapes[p, 0] == stack.width for p in found) for found in ends)
+    return stack.width > 0 and 2 * scaled >= len(ends)
 
 
 def _windows(values: list[int]) -> Any:
@@ -185,15 +256,17 @@ def _feed_forward(structure: Structure, stack: Stack) -> tuple[int, bool]:
 
 
 def _is_activated(structure: Structure, node: int, inside: set[int]) -> bool:
-    """Whether a node is an activation, or follows one with normalization or a kernel of its own channels between."""
-    for _ in range(3):
+    """Whether a node is an activation, or follows one with nothing but normalization and arithmetic between."""
+    seen, waiting = {node}, [node]
+    while waiting and len(seen) < _MAX_WALK:
+        node = waiting.pop()
         category = op_category(structure.graph.op_types[node])
         if category == "activation":
             return True
-        sources = [p for p in structure.predecessors[node] if p in inside]
-        if category != "normalization" or len(sources) != 1:
-            return False
-        node = sources[0]
+        if category in ("normalization", "arithmetic"):
+            sources = [p for p in structure.predecessors[node] if p in inside and p not in seen]
+            seen |= set(sources)
+            waiting += sources
     return False
 
 
@@ -247,37 +320,25 @@ def _modality(structure: Structure, stack: Stack) -> str:
 def network_facts(structure: Structure) -> dict[str, Any]:
     """Facts of the whole network.
 
-    `vocabulary`, `positions` and `token_types` (rows of embeddings), `stem` (`(kernel, stride)` of the convolution
-    that reads an image or sound), `tied` (whether the output layer uses an embedding's weight), `rotary`, `inputs`,
-    `outputs`, `parameters`.
+    `vocabulary`, `positions`, `token_types` and `tokens` (rows of learned tables that lead to no tower), `stem`
+    (`(kernel, stride)` of the convolution that reads an image or sound), `tied` (whether the output layer uses an
+    embedding's weight), `rotary`, `inputs` and `outputs` (those that a tower is connected with), `parameters`.
     """
     graph = structure.graph
-    ops, shapes = graph.op_types, graph.shapes
-    widths = {stack.width for stack in structure.stacks}
-    direct, other = [], []  # type: list[int], list[int]
-    tables = [n for n, op in enumerate(ops) if op_category(op) == "embedding" and structure.owner[n] < 0]
-    widths |= {int(shapes[n, 1]) for n in tables if any(ops[p] == INPUT_OP for p in structure.predecessors[n])}
-    for node in tables:
-        reads_input = any(ops[p] == INPUT_OP for p in structure.predecessors[node])
-        rows, columns = int(shapes[node, 0]), int(shapes[node, 1])
-        if reads_input:
-            direct.append(rows)
-        elif columns in widths:
-            other.append(rows)
+    ops = graph.op_types
+    tables = _table_rows(structure)
     stems = [
         (_kernel(structure, n), int(graph.attribute("stride_h")[n]), int(graph.attribute("stride_w")[n]))
         for n, op in enumerate(ops)
         if op_category(op) == "convolution" and any(ops[p] == INPUT_OP for p in structure.predecessors[n])
     ]
     return {
-        "vocabulary": tuple(sorted({v for v in direct if v > _TYPES_AT_MOST}, reverse=True)),
-        "positions": tuple(sorted({v for v in other if v > _TYPES_AT_MOST}, reverse=True)),
-        "token_types": tuple(sorted({v for v in (*direct, *other) if v <= _TYPES_AT_MOST}, reverse=True)),
+        **{role: _joined(tables, role, [_NO_TOWER]) for role in TABLE_ROLES},
         "stem": tuple(dict.fromkeys(stems)),
         "tied": _tied(structure),
         "rotary": "RotaryEmbedding" in ops,
-        "inputs": ops.count(INPUT_OP),
-        "outputs": ops.count(OUTPUT_OP),
+        "inputs": sum(op == INPUT_OP and zone != "apart" for op, zone in zip(ops, structure.zones, strict=True)),
+        "outputs": sum(op == OUTPUT_OP and zone != "apart" for op, zone in zip(ops, structure.zones, strict=True)),
         "parameters": graph.num_parameters,
     }
 

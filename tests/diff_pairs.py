@@ -19,6 +19,7 @@ _C = {"hidden_sizes": [16, 32, 64, 128], "depths": [1, 1, 3, 1]}
 _W = {"embed_dim": 24, "depths": [2, 2, 2, 2], "num_heads": [1, 2, 4, 8]}
 _O = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 128, "word_embed_proj_dim": 64}
 _V = {**_S, "image_size": 64}
+_F = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 1000, "multi_query": False}
 
 
 class Pair(NamedTuple):
@@ -84,7 +85,8 @@ PAIRS: tuple[Pair, ...] = (
     Pair("bart", _B, {"encoder_attention_heads": 8}, {"heads@encoder": (4, 8)}, ("head_size@encoder",)),
     Pair("bart", _B, {"decoder_ffn_dim": 256}, {"intermediate@decoder": (128, 256)}),
     Pair("whisper", _B, {"encoder_layers": 3}, {"layers@encoder": (2, 3)}),
-    Pair("vit", _V, {"patch_size": 8}, {"stem": ((("16x16", 16, 16),), (("8x8", 8, 8),))}),
+    Pair("vit", _V, {"patch_size": 8}, {"stem": ((("16x16", 16, 16),), (("8x8", 8, 8),)),
+         "positions": ((17,), (65,))}),
     Pair("vit", _V, {"num_hidden_layers": 3}, {"layers": (2, 3)}),
     Pair("vit", _V, {"num_channels": 1}, {"size@stem": (3, 1)}),
     Pair("resnet", _R, {"depths": [3, 4, 6, 3]}, {"layers": ((2, 2, 3, 2), (3, 4, 6, 3))}),
@@ -103,6 +105,58 @@ PAIRS: tuple[Pair, ...] = (
     Pair("mamba", {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 1000}, {"num_hidden_layers": 4},
          {"layers": (2, 4)}),
 )  # fmt: skip
+
+UNSEEN: tuple[Pair, ...] = (
+    Pair("albert", {**_S, "embedding_size": 32}, {"num_hidden_layers": 4}, {"layers": (2, 4)}),
+    Pair("albert", {**_S, "embedding_size": 32}, {"embedding_size": 48}, {"size": (32, 48)}),
+    Pair("deberta-v2", _S, {"num_hidden_layers": 3}, {"layers": (2, 3)}),
+    Pair("deberta-v2", _S, {"intermediate_size": 256}, {"intermediate": (128, 256)}),
+    Pair("xlm-roberta", {**_S, "vocab_size": 2000}, {"vocab_size": 1000}, {"vocabulary": ((2000,), (1000,))}),
+    Pair("longformer", {**_S, "attention_window": 64}, {"num_hidden_layers": 3}, {"layers": (2, 3)}),
+    Pair("longformer", {**_S, "attention_window": 64}, {"attention_window": 128}, {"window": (64, 128)}),
+    Pair("mpnet", _S, {"hidden_act": "relu"}, {"activation": (("GELU",), ("ReLU",))}),
+    Pair("falcon", _F, {"multi_query": True}, {"kv_heads": (4, 1)}),
+    Pair("phi", _L, {"num_hidden_layers": 5}, {"layers": (2, 5)}),
+    Pair("phi3", {**_L, "pad_token_id": 0, "sliding_window": None}, {"sliding_window": 32}, {"window": (0, 32)}),
+    Pair("gemma", {**_L, "head_dim": 16}, {"head_dim": 32}, {"head_size": (16, 32)}),
+    Pair("gemma2", {**_L, "head_dim": 16, "sliding_window": 64}, {"sliding_window": 16},
+         {"window": (((64, 1), (0, 1)), ((16, 1), (0, 1)))}),
+    Pair("olmo", _L, {"num_key_value_heads": 2}, {"kv_heads": (4, 2)}),
+    Pair("bloom", {"hidden_size": 64, "n_layer": 2, "n_head": 4, "vocab_size": 1000}, {"n_layer": 4},
+         {"layers": (2, 4)}),
+    Pair("mpt", {"d_model": 64, "n_layers": 2, "n_heads": 4, "vocab_size": 1000}, {"n_heads": 8}, {"heads": (4, 8)},
+         ("head_size",)),
+    Pair("gpt_bigcode", {**_G, "multi_query": False}, {"multi_query": True}, {"kv_heads": (4, 1)}),
+    Pair("codegen", {**_G, "rotary_dim": 8, "n_inner": 128}, {"n_inner": 256}, {"intermediate": (128, 256)}),
+    Pair("starcoder2", _L, {"hidden_act": "silu"}, {"activation": (("GELU",), ("SiLU",))}),
+    Pair("qwen3_moe", {**_L, "head_dim": 16, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
+         {"num_experts": 8}, {"experts": (4, 8)}),
+    Pair("rwkv", {"hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 1000}, {"num_hidden_layers": 3},
+         {"layers": (2, 3)}),
+    Pair("pegasus", _B, {"decoder_layers": 3}, {"layers@decoder": (2, 3)}),
+    Pair("marian", {**_B, "pad_token_id": 0, "vocab_size": 1000}, {"d_model": 128}, {"width": (64, 128)},
+         ("head_size",)),
+    Pair("umt5", _T5, {"num_heads": 2}, {"heads": (4, 2)}),
+    Pair("segformer", {"hidden_sizes": [16, 32, 64, 128], "depths": [2, 2, 2, 2], "num_attention_heads": [1, 2, 4, 8]},
+         {"depths": [1, 2, 4, 2]}, {"layers": ((2, 2, 2, 2), (1, 2, 4, 2))}),
+    Pair("dinov2", {**_V, "patch_size": 16}, {"mlp_ratio": 2}, {"intermediate": (256, 128)}),
+    Pair("beit", _V, {"num_hidden_layers": 4}, {"layers": (2, 4)}),
+    Pair("convnextv2", _C, {"depths": [1, 1, 5, 1]}, {"layers": ((1, 1, 3, 1), (1, 1, 5, 1))}),
+    Pair("mobilenet_v2", {"depth_multiplier": 0.5}, {"hidden_act": "relu"}, {"activation": (("ReLU6",), ("ReLU",))},
+         ("replaced",)),
+    Pair("videomae", {**_V, "num_frames": 4}, {"num_attention_heads": 8}, {"heads": (4, 8)}, ("head_size",)),
+    Pair("hubert", _S, {"intermediate_size": 256}, {"intermediate": (128, 256)}),
+    Pair("clip", {"text_config": _S, "vision_config": _V}, {"vision_config": {**_V, "num_hidden_layers": 4}},
+         {"layers@vision": (2, 4)}),
+    Pair("clip", {"text_config": _S, "vision_config": _V}, {"text_config": {**_S, "intermediate_size": 256}},
+         {"intermediate@text": (128, 256)}),
+    Pair("detr", {"use_timm_backbone": False, "backbone": None, "d_model": 64, "encoder_layers": 2,
+                  "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+                  "encoder_ffn_dim": 128, "decoder_ffn_dim": 128,
+                  "backbone_config": {"model_type": "resnet", **_R, "out_features": ["stage4"]}},
+         {"decoder_layers": 4}, {"layers@decoder": (2, 4)}),
+)  # fmt: skip
+"""Pairs of other families, whose truth was written down before a diff of any of them was made."""
 
 
 def judge(pair: Pair, changes: Any) -> tuple[list[str], list[str]]:

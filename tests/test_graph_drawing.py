@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import re
 import subprocess
@@ -175,6 +176,7 @@ def test_hostile_names_are_escaped() -> None:
             assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\ud800-\udfff]", text)
         assert "%%{" not in chart
         assert all(line.count('"') in (0, 2) for line in chart.splitlines() if not line.startswith("%%"))
+    assert "<script" not in ArchitectureGraph.build(["Linear"], [], name="<script>").to_mermaid()
     assert clean("a\nb\x00") == "a b\ufffd"
     assert clean("x" * 50) == "\u2026" + "x" * 33
 
@@ -189,6 +191,12 @@ def test_incomplete_disconnected_and_edgeless_graphs() -> None:
     assert "layers are known by their names" in tree.draw()
     assert len(elements(tree.draw(), "box")) == 3
     assert len(elements(ArchitectureGraph.build(["Linear"], []).draw(depth=0), "box")) == 1
+
+
+def test_a_graph_of_another_extraction_version_is_drawn_as_it_is() -> None:
+    graph = network(3)
+    other = dataclasses.replace(graph, extraction_version=graph.extraction_version + 1)
+    assert (other.draw(), other.to_mermaid()) == (graph.draw(), graph.to_mermaid())
 
 
 def test_there_is_no_empty_graph() -> None:
