@@ -1,4 +1,4 @@
-"""AutoNet in memory, and training blocks made of it.
+"""Training blocks made of AutoNet.
 
 A block joins every text of a step with every architecture of the step. The truth of all these pairs comes from the
 facts of the graphs, so one text gives a label for each graph, and each graph and each text is encoded once: per step
@@ -8,29 +8,21 @@ G graphs x Q questions, and G graphs x U descriptions.
 from __future__ import annotations
 
 import json
-import logging
-import os
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from dataset_scripts.autonet.claims_autonet import CLAIM_TYPES
 from dataset_scripts.autonet.layer_phrases_autonet import layer_category
-from dataset_scripts.autonet.questions_autonet import all_intents, truth_table
 from modeling_archbert.reasoning_archbert import NUM_CLAIMS, NUM_SLOTS
-from processing_archbert import ANSWERS, ArchitectureGraph, GraphFacts
+from processing_archbert import ANSWERS
 from processing_archbert.questions_archbert import LAYER_NAMES, SEPARABLE_CONVOLUTION
+from reading import ANSWER_IDS, INTENTS, Split, find_data, load_rows, load_split
 
-logger = logging.getLogger(__name__)
+__all__ = ["ANSWER_IDS", "INTENTS", "Blocks", "Split", "Statement", "find_data", "load_rows", "load_split", "slots_of"]
 
-HUB_DATASET = "archbert/autonet"
 IGNORED = -100
 ONE_SIDED_SHARE = 0.125
 """Part of the descriptions of a block that may be true (or false) of every graph of it."""
@@ -38,123 +30,6 @@ MATCHED_SHARE = 0.8
 """Part of the blocks with matched descriptions only: short ones, whose words alone say nothing."""
 BLOCKS_SORTED_TOGETHER = 12
 """So many blocks are drawn at a time and share their graphs by size."""
-
-INTENTS: dict[tuple[str, str], int] = {intent: index for index, intent in enumerate(all_intents())}
-ANSWER_IDS: dict[str, int] = {answer: index for index, answer in enumerate(ANSWERS)}
-
-
-@dataclass
-class Split:
-    """One split of AutoNet: graphs, their facts and tokens, and the rows that speak of them.
-
-    Attributes:
-        facts: `GraphFacts` of each graph (which is its `graph`).
-        encodings: graph tokens, made once (`encode`).
-        questions: per graph its rows of the config `aqa`.
-        descriptions: per graph its rows of the config `descriptions`.
-    """
-
-    facts: list[GraphFacts]
-    questions: list[list[dict[str, Any]]] = field(default_factory=list)
-    descriptions: list[list[dict[str, Any]]] = field(default_factory=list)
-    encodings: list[Any] = field(default_factory=list)
-
-    @classmethod
-    def of_graphs(cls, graphs: list[ArchitectureGraph]) -> Split:
-        """Graphs without rows."""
-        return cls([GraphFacts(graph) for graph in graphs])
-
-    def __len__(self) -> int:
-        return len(self.facts)
-
-    def encode(self, processor: Any, fold: bool = True) -> Split:
-        """Make the graph tokens; returns itself."""
-        encode = processor.feature_extractor.encode
-        self.encodings = [encode(f.graph, fold=fold) for f in tqdm(self.facts, desc="graph tokens", leave=False)]
-        return self
-
-    def part(self, start: int, stop: int | None = None) -> Split:
-        """The graphs from `start` to `stop` with their rows."""
-        rows = slice(start, stop)
-        return Split(self.facts[rows], self.questions[rows], self.descriptions[rows], self.encodings[rows])
-
-    def question_rows(self) -> list[dict[str, Any]]:
-        """All questions, each with `graph`, the index of its graph."""
-        return [{**row, "graph": index} for index, rows in enumerate(self.questions) for row in rows]
-
-    def description_rows(self) -> list[dict[str, Any]]:
-        """All descriptions, each with `graph`, the index of its graph."""
-        return [{**row, "graph": index} for index, rows in enumerate(self.descriptions) for row in rows]
-
-    def texts(self) -> Iterator[str]:
-        """Every question and description, repeated as in the rows."""
-        for rows, column in ((self.questions, "question"), (self.descriptions, "text")):
-            for of_graph in rows:
-                yield from (row[column] for row in of_graph)
-
-
-def load_split(source: str, split: str, limit: int | None = None) -> Split:
-    """Read a split of AutoNet from a folder or from the Hub.
-
-    Args:
-        source: a folder with the Parquet files, or a Hub id.
-        split: "train" or "validation".
-        limit: read so many architectures.
-
-    Raises:
-        ValueError: there is no architecture in it.
-    """
-    architectures = load_rows(source, "architectures", split)
-    if limit is not None:
-        architectures = architectures.select(range(min(limit, len(architectures))))
-    if not len(architectures):
-        raise ValueError(f"the split {split} of {source} has no architecture")
-    graphs = {row["arch_id"]: ArchitectureGraph.from_row(row) for row in tqdm(architectures, desc=split, leave=False)}
-    columns = []
-    for config in ("aqa", "descriptions"):
-        rows = defaultdict(list)
-        for row in load_rows(source, config, split).to_list():
-            if row["arch_id"] in graphs:
-                rows[row["arch_id"]].append(row)
-        columns.append([rows[arch_id] for arch_id in graphs])
-    return Split([GraphFacts(graph) for graph in graphs.values()], *columns)
-
-
-def load_rows(source: str, config: str, split: str) -> Any:
-    """One split of one config, as a `datasets.Dataset`.
-
-    The files of a folder are named one by one: of a folder, `datasets` caches what it once read under its name, and
-    gives that also after the folder has been made anew.
-    """
-    from datasets import load_dataset
-
-    if not Path(source).is_dir():
-        return load_dataset(source, config, split=split)
-    files = sorted(str(path.resolve()) for path in Path(source, config).glob(f"{split}-*.parquet"))
-    if not files:
-        raise FileNotFoundError(
-            f"{source} has no file {config}/{split}-*.parquet; make it anew or name another folder"
-        )
-    return load_dataset("parquet", data_files={split: files}, split=split)
-
-
-def find_data(data: str | None, cache_dir: str, seed: int) -> str:
-    """Where AutoNet is: what was asked for, else the Hub's, else one of 1,000 + 100 networks made now and kept."""
-    if data is not None:
-        return data
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().dataset_info(HUB_DATASET, timeout=5)
-        return HUB_DATASET
-    except Exception as error:  # offline, no such repository, no access: each means the same here
-        logger.info("no %s on the Hub (%s); a small one is generated", HUB_DATASET, type(error).__name__)
-    from dataset_scripts.autonet.generate_autonet import generate
-
-    folder = Path(cache_dir).expanduser() / f"autonet-1000-{seed}"
-    if not (folder / "README.md").exists():
-        generate(1000, 100, seed, folder, num_proc=min(os.cpu_count() or 1, 8))
-    return str(folder)
 
 
 class Statement(NamedTuple):
@@ -198,7 +73,7 @@ class Blocks:
         self.split, self.processor = split, processor
         self.graphs, self.questions, self.descriptions = min(graphs, len(split)), questions, descriptions
         self.seed, self.op_replacement = seed, op_replacement
-        self.truth = answer_table(split.facts) if questions else None
+        self.truth = split.answers() if questions else None
         self._order = lru_cache(2)(self._shuffled)
         self._claims = lru_cache(1 << 16)(json.loads)
 
@@ -220,7 +95,7 @@ class Blocks:
     def _shuffled(self, epoch: int) -> np.ndarray:
         """Graphs of the blocks of an epoch, (blocks, G): random, but of like size, so that little is padding."""
         rng = np.random.default_rng([self.seed, epoch, 0])
-        tokens = np.array([encoding.num_tokens for encoding in self.split.encodings])
+        tokens = self.split.token_counts()
         order = rng.permutation(len(self.split))
         chunks = np.array_split(order, max(1, len(order) // (self.graphs * BLOCKS_SORTED_TOGETHER)))
         order = np.concatenate([chunk[np.argsort(tokens[chunk], kind="stable")] for chunk in chunks])
@@ -234,7 +109,7 @@ class Blocks:
 
     def _question_pairs(self, rng: np.random.Generator, chosen: list[int]) -> dict[str, int]:
         """Distinct questions that were asked of these graphs -> intent."""
-        rows = [row for index in chosen for row in self.split.questions[index]] if self.questions else []
+        rows = self.split.questions.of(chosen) if self.questions and self.split.questions is not None else []
         order = rng.permutation(len(rows))
         drawn: dict[str, int] = {}
         for i in order.tolist():
@@ -274,7 +149,7 @@ class Blocks:
 
         Short ones are drawn more often: they claim one thing, and a step can hold many of them.
         """
-        rows = [row for index in chosen for row in self.split.descriptions[index]]
+        rows = self.split.descriptions.of(chosen) if self.split.descriptions is not None else []
         if rng.random() < MATCHED_SHARE:
             rows = [row for row in rows if row["group"]] or rows
         drawn = [rows[i] for i in rng.permutation(len(rows))[: 12 * self.descriptions].tolist()]
@@ -292,7 +167,7 @@ class Blocks:
         result = {}
         if asked:
             assert self.truth is not None
-            labels = self.truth[torch.tensor(chosen)[:, None], torch.tensor(list(pairs.values()))]
+            labels = torch.from_numpy(self.truth[np.array(chosen)[:, None], list(pairs.values())])
             labels = labels.transpose(0, 1).flatten(0, 1).float()
             result["labels"] = torch.cat([labels, labels.new_full((stated, labels.shape[1]), IGNORED)])
         if statements:
@@ -341,15 +216,3 @@ def slots_of(claims: list[dict[str, Any]]) -> list[list[int]]:
         objects = [claim[key] for key in ("than", "after") if key in claim]
         slots += [[ANSWER_IDS[answer] for answer in answers] for answers in (subject, objects)]
     return slots
-
-
-def answer_table(facts: list[GraphFacts]) -> torch.Tensor:
-    """True answers of every graph to every intent: bool (graphs, intents, answers).
-
-    A true answer outside the list of answers (a kernel of three dimensions, say) cannot be learned and is left out.
-    """
-    table = torch.zeros(len(facts), len(INTENTS), len(ANSWERS), dtype=torch.bool)
-    for graph, of_graph in enumerate(tqdm(facts, desc="facts", leave=False)):
-        for intent, answers in enumerate(truth_table(of_graph)):
-            table[graph, intent, [ANSWER_IDS[answer] for answer in answers if answer in ANSWER_IDS]] = True
-    return table

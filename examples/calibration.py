@@ -13,7 +13,10 @@ Rows = Sequence[dict[str, Any]]
 
 
 def held_out(split: Split) -> int:
-    """How many training architectures at the end are kept for calibration: one in twenty, at least one."""
+    """How many training architectures are kept for calibration: one in twenty, at least one.
+
+    They are the first ones: the last ones of a small AutoNet may have no matched descriptions.
+    """
     return max(1, min(len(split) // 20, 100))
 
 
@@ -48,7 +51,15 @@ def fit_logistic(scores: np.ndarray, truth: np.ndarray, scale: float, bias: floa
 
 
 def best_threshold(scores: np.ndarray, truth: np.ndarray) -> float:
-    """The threshold with the highest accuracy of `score > threshold` (half way between two scores)."""
+    """The threshold with the highest accuracy of `score > threshold` (half way between two scores).
+
+    Raises:
+        ValueError: there is no score.
+    """
+    if not len(scores):
+        raise ValueError(
+            "there are no statements to choose a threshold by; AutoNet has matched ones from 5 networks on"
+        )
     order = np.argsort(scores, kind="stable")
     ranked, labels = scores[order], truth[order].astype(np.int64)
     right = np.concatenate([[labels.sum()], labels.sum() + np.cumsum(1 - 2 * labels)])

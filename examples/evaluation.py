@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from processing_archbert import ANSWERS
 
 METRICS = Path(__file__).resolve().parents[1] / "metrics"
 GRAPHS_PER_BATCH = 16
+UNSEEN = {"validation": "unseen AutoNet architectures", "test": "AutoNet architectures of unseen styles"}
+"""Split of AutoNet -> what its architectures are, in titles of tables."""
 
 Rows = Sequence[dict[str, Any]]
 
@@ -105,7 +107,7 @@ class QuestionPrior:
         rows: question rows of the training split.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
         counts: dict[tuple[str, ...], Counter[tuple[str, ...]]] = defaultdict(Counter)
         for row in rows:
             answers = tuple(row["answers"])
@@ -262,8 +264,8 @@ def answers_table(title: str, result: dict[str, Any], config: Any) -> dict[str, 
     }
 
 
-def statements_table(kind: str, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A table of results for one kind of negatives."""
+def statements_table(kind: str, results: dict[str, dict[str, Any]], split: str = "validation") -> dict[str, Any]:
+    """A table of results for one kind of negatives, on a split of AutoNet."""
     columns = {
         "group accuracy": "group_accuracy",
         "accuracy": "accuracy",
@@ -275,7 +277,7 @@ def statements_table(kind: str, results: dict[str, dict[str, Any]]) -> dict[str,
     first = next(iter(results.values()))[kind]
     negatives = {"matched": "matched negatives", "paper": "the paper's kind of negatives"}[kind]
     return {
-        "title": f"AR on unseen AutoNet architectures, {negatives}",
+        "title": f"AR on {UNSEEN[split]}, {negatives}",
         "data": f"{first['count']} statements, {first['prevalence']:.1f}% true, {first['groups']} groups",
         "rows": [
             {"method": name} | {label: _rounded(result[kind][key]) for label, key in columns.items()}

@@ -19,9 +19,10 @@ The fusion of the paper in the same budget, and the paper's whole method:
     accelerate launch examples/run_aqa.py --fusion product --use_copy false --output_dir runs/aqa-product
     accelerate launch examples/run_aqa.py --preset paper --optimizer adam --learning_rate 2e-5 --output_dir runs/paper
 
-Evaluate a checkpoint on sixty real networks that no one trained on:
+Evaluate a checkpoint on sixty real networks that no one trained on, or on cell styles that training has not:
 
     accelerate launch examples/run_aqa.py --init_from runs/aqa --max_steps 0 --eval_on zoo --output_dir runs/aqa-zoo
+    accelerate launch examples/run_aqa.py --init_from runs/aqa --max_steps 0 --eval_split test --output_dir runs/test
 
 Two processes on CPUs, a GPU in bf16, and going on after an interruption:
 
@@ -45,7 +46,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works wi
 from calibration import calibrate_answers, held_out
 
 from blocks import Blocks, Split, find_data, load_split
-from evaluation import QuestionPrior, answer_logits, answers_table, evaluate_answers
+from evaluation import UNSEEN, QuestionPrior, answer_logits, answers_table, evaluate_answers
 from new_model import model_of, overrides_of
 from training_loop import (
     Trainer,
@@ -86,8 +87,8 @@ def main(arguments: AqaArguments) -> list[dict[str, Any]]:
     ###############
     with accelerator.main_process_first():
         data = find_data(arguments.data, arguments.cache_dir, arguments.seed)
-        train = load_split(data, "train", arguments.limit_train)
-        validation = load_split(data, "validation", arguments.limit_validation)
+        train = load_split(data, "train", arguments.limit_train, arguments.cache_dir)
+        validation = load_split(data, arguments.eval_split, arguments.limit_validation, arguments.cache_dir)
 
     ###############
     # Model
@@ -96,8 +97,9 @@ def main(arguments: AqaArguments) -> list[dict[str, Any]]:
     overrides = overrides_of(arguments.overrides, **named)
     model, processor = model_of(arguments, train.texts(), overrides)
     fold = arguments.preset != "paper" if arguments.fold is None else arguments.fold
-    train.encode(processor, fold)
-    fitted, kept = train.part(0, len(train) - held_out(train)), train.part(len(train) - held_out(train))
+    with accelerator.main_process_first():
+        train.encode(processor, fold)
+    kept, fitted = train.part(0, held_out(train)), train.part(held_out(train))
 
     ###############
     # Training
@@ -122,7 +124,7 @@ def main(arguments: AqaArguments) -> list[dict[str, Any]]:
     ###############
     # Evaluation
     ###############
-    prior = QuestionPrior(train.question_rows())
+    prior = QuestionPrior(train.each_question())
     tables = []
     for name in ("validation", "zoo"):
         if arguments.eval_on in (name, "both"):
@@ -146,7 +148,7 @@ def main(arguments: AqaArguments) -> list[dict[str, Any]]:
 def evaluation_data(name: str, validation: Split, arguments: AqaArguments) -> tuple[Split, list[dict[str, Any]], str]:
     """Architectures, question rows and a title."""
     if name == "validation":
-        return validation, validation.question_rows(), "AQA on unseen AutoNet architectures"
+        return validation, validation.question_rows(), f"AQA on {UNSEEN[arguments.eval_split]}"
     graphs = [graph for _, graph in zoo_graphs(arguments.cache_dir)]
     return Split.of_graphs(graphs), zoo_questions(graphs), "AQA on real networks, never trained on"
 

@@ -77,8 +77,8 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     ###############
     with accelerator.main_process_first():
         data = find_data(arguments.data, arguments.cache_dir, arguments.seed)
-        train = load_split(data, "train", arguments.limit_train)
-        validation = load_split(data, "validation", arguments.limit_validation)
+        train = load_split(data, "train", arguments.limit_train, arguments.cache_dir)
+        validation = load_split(data, arguments.eval_split, arguments.limit_validation, arguments.cache_dir)
 
     ###############
     # Model
@@ -86,9 +86,10 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     overrides = overrides_of(arguments.overrides, mam_loss_weight=arguments.mam_loss_weight)
     model, processor = model_of(arguments, train.texts(), overrides)
     fold = arguments.preset != "paper" if arguments.fold is None else arguments.fold
-    train.encode(processor, fold)
-    validation.encode(processor, fold)
-    fitted, kept = train.part(0, len(train) - held_out(train)), train.part(len(train) - held_out(train))
+    with accelerator.main_process_first():
+        train.encode(processor, fold)
+        validation.encode(processor, fold)
+    kept, fitted = train.part(0, held_out(train)), train.part(held_out(train))
 
     ###############
     # Training
@@ -121,7 +122,7 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
     ###############
     results = evaluate_reasoning(model, processor, fitted, validation, accelerator)
     tables = [
-        statements_table(kind, results) | {
+        statements_table(kind, results, arguments.eval_split) | {
             "training_data": f"AutoNet, {len(fitted)} architectures; {len(kept)} more for the threshold.",
             "threshold": model.config.similarity_threshold,
             "reasoning_threshold": model.config.reasoning_threshold,
@@ -132,6 +133,7 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
             "results": {name: result[kind] for name, result in results.items()},
         }
         for kind in ("matched", "paper")
+        if all(kind in result for result in results.values())  # fewer than 5 networks have no matched statements
     ]  # fmt: skip
     finish(trainer, processor, arguments, tables)
     if accelerator.is_main_process:

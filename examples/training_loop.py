@@ -93,6 +93,9 @@ class TrainingArguments:
     resume: bool = field(default=False, metadata={"help": "go on from the newest saved state in output_dir"})
     limit_train: int | None = field(default=None, metadata={"help": "use so many training architectures"})
     limit_validation: int | None = field(default=None, metadata={"help": "use so many validation architectures"})
+    eval_split: Literal["validation", "test"] = field(
+        default="validation", metadata={"help": "AutoNet's validation, or test: cell styles that training has not"}
+    )
     push_to_hub: bool = field(default=False, metadata={"help": "upload output_dir at the end"})
     hub_model_id: str | None = field(default=None, metadata={"help": "where to push; default: output_dir's name"})
 

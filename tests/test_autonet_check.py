@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import networkx as nx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
 
-from dataset_scripts.autonet.check import check_answers, check_data, check_description, check_structure, truth_of
+from dataset_scripts.autonet.check import TEXTS, check_answers, check_description, group_problems, main, truth_of
 from dataset_scripts.autonet.check_reading import UnreadableError, read_description, read_layer, read_question
 from dataset_scripts.autonet.check_truth import GraphTruth, category_of
+from dataset_scripts.autonet.check_units import DataFolderError, check_folder, repeated, report, units_of
 from dataset_scripts.autonet.layer_phrases_autonet import LAYER_PHRASES, plural
 from dataset_scripts.autonet.questions_autonet import all_intents, all_questions
 from processing_archbert.graph_facts_archbert import GraphFacts
@@ -140,27 +146,89 @@ def test_a_pointwise_convolution_elsewhere_makes_no_separable_one() -> None:
     assert GraphTruth(graph, 100).kernels() == {"3*3"}
 
 
-def test_rows_that_do_not_fit_together_are_reported(row: dict) -> None:
+def test_groups_that_are_none_are_reported() -> None:
     good = {"arch_id": "a", "text": "t", "label": 1, "negative_kind": "", "group": "g"}
-    other = {**row, "arch_id": "b"}
     bad = {**good, "arch_id": "b", "label": 0, "negative_kind": "matched"}
-    tables = {
-        "architectures": {"train": [row, other], "validation": []},
-        "descriptions": {"train": [good, bad], "validation": []},
-        "aqa": {"train": [], "validation": []},
-    }
-    assert check_structure(tables) == []
-    tables["descriptions"]["train"] = [good, {**bad, "text": "another"}]
-    assert any("group" in problem for problem in check_structure(tables))
-    tables["architectures"]["validation"] = [{**row, "arch_id": "c"}]
-    assert any("has the graph of" in problem for problem in check_structure(tables))
+    assert group_problems([good, bad]) == []
+    assert any("group" in problem for problem in group_problems([good, {**bad, "text": "another"}]))
+    assert any("without a group" in problem for problem in group_problems([{**bad, "group": ""}]))
 
 
-def test_whole_tables_are_judged(row: dict) -> None:
-    text = "This network contains a linear layer."
-    tables = {
-        "architectures": {"train": [row]},
-        "descriptions": {"train": [_description(text, 1), _description(text, 0)]},
-        "aqa": {"train": []},
-    }
-    assert [verdict.outcome for verdict in check_data(tables)["descriptions"]] == ["agree", "disagree"]
+def test_a_graph_or_a_name_that_occurs_twice_is_reported() -> None:
+    assert repeated([("a", "1"), ("b", "2")]) == []
+    assert repeated([("a", "1"), ("b", "1")]) == ["b has the graph of a"]
+    assert any("more than once" in problem for problem in repeated([("a", "1"), ("a", "1")]))
+
+
+def _write(folder: Path, row: dict, label: int, row_groups: tuple[int, int] = (1, 1)) -> Path:
+    """A data set of two architectures a split; one description of `validation` has the label."""
+    text, question = "This network contains a linear layer.", next(all_questions("pooling_types", ""))
+    answers = ["MaxPool2d", "AdaptiveAvgPool2d"]
+    for number, split in enumerate(("train", "validation")):
+        ids = [f"{split}-{i}" for i in range(2)]
+        tables: dict[str, list[dict[str, Any]]] = {
+            "architectures": [{**row, "arch_id": x, "graph_hash": f"{x}"} for x in ids],
+            "descriptions": [{**_description(text, 1 if x != "validation-1" else label), "arch_id": x} for x in ids],
+            "aqa": [
+                {"arch_id": x, "question": question, "question_type": "pooling_types", "subject": "",
+                 "answers": answers}
+                for x in ids
+            ],
+        }  # fmt: skip
+        for config, rows in tables.items():
+            (folder / config).mkdir(parents=True, exist_ok=True)
+            size = row_groups[number] if config != "aqa" else 1
+            pq.write_table(
+                pa.Table.from_pylist(rows), folder / config / f"{split}-00000-of-00001.parquet", row_group_size=size
+            )
+    return folder
+
+
+@pytest.mark.parametrize(("row_groups", "num_units"), [((1, 1), 4), ((1, 2), 3)])
+def test_a_folder_is_judged_row_group_by_row_group(
+    row: dict, tmp_path: Path, row_groups: tuple[int, int], num_units: int
+) -> None:
+    """The second split has unequal row groups, so it is one unit."""
+    folder = _write(tmp_path, row, 1, row_groups)
+    assert len(units_of(folder, TEXTS.configs)) == num_units
+    found = check_folder(folder, (TEXTS,))
+    assert found.clean and found.counts == {"descriptions": Counter(agree=4), "aqa": Counter(agree=4)}
+
+
+def test_a_wrong_label_is_told_by_counts_and_exit_status(
+    row: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(_write(tmp_path / "right", row, 1))]) == 0
+    wrong = _write(tmp_path / "wrong", row, 0)
+    found = check_folder(wrong, (TEXTS,), num_proc=2)
+    assert found.counts["descriptions"] == Counter(agree=3, disagree=1) and not found.clean
+    assert found == check_folder(wrong, (TEXTS,))
+    assert "4 rows, 3 agree, 1 disagree, 0 cannot parse" in report(found, 5)[0]
+    assert main(["--data", str(wrong)]) == 1
+    assert "labelled 0" in capsys.readouterr().out
+
+
+def test_texts_of_no_architecture_and_architectures_without_texts_are_problems(row: dict, tmp_path: Path) -> None:
+    folder = _write(tmp_path, row, 1)
+    path = folder / "descriptions" / "train-00000-of-00001.parquet"
+    rows = pq.read_table(path).to_pylist()
+    pq.write_table(pa.Table.from_pylist([r | {"arch_id": "x"} for r in rows]), path, row_group_size=1)
+    problems = check_folder(folder, (TEXTS,)).problems
+    assert any("unknown architecture 'x'" in problem for problem in problems)
+    assert any("no row for 'train-0'" in problem for problem in problems)
+
+
+def test_a_folder_that_is_no_data_set_is_refused(
+    row: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(tmp_path / "nothing")]) == 2
+    assert "no Parquet file" in capsys.readouterr().out
+    folder = _write(tmp_path / "data", row, 1)
+    path = folder / "aqa" / "train-00000-of-00001.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataFolderError, match="cut off"):
+        units_of(folder, TEXTS.configs)
+    path.unlink()
+    with pytest.raises(DataFolderError, match="aqa for the split 'train'"):
+        units_of(folder, TEXTS.configs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,15 +14,25 @@ from dataset_scripts.autonet.check_hard import check_row, pair_problems, truth_o
 from dataset_scripts.autonet.check_hard_reading import read_hard_question
 from dataset_scripts.autonet.check_reading import UnreadableError
 from dataset_scripts.autonet.generate_autonet import Order, sample_architecture
-from dataset_scripts.autonet.hard_facts_autonet import POSITIONS, HardFacts, two_digits
+from dataset_scripts.autonet.hard_facts_autonet import POSITIONS, HardFacts, is_round_size, two_digits
 from dataset_scripts.autonet.hard_forms_autonet import hard_forms, say_question, unknowable_topics
 from dataset_scripts.autonet.hard_questions_autonet import hard_answers, hard_row, sample_hard_questions
 from dataset_scripts.autonet.hard_types_autonet import CANNOT_TELL, HARD_TYPES, SETTINGS, UNKNOWABLE_TYPE
 from dataset_scripts.autonet.hard_views_autonet import VIEWS, all_views, view_of
-from dataset_scripts.autonet.measure_hard import ceilings, digest, priors, rewired_twin
+from dataset_scripts.autonet.measure_hard import (
+    Material,
+    bucket_ceilings,
+    ceilings,
+    digest,
+    fresh_network,
+    markdown,
+    measure,
+    priors,
+    rewired_twin,
+)
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph
 from processing_archbert.graph_facts_archbert import GraphFacts
-from processing_archbert.graph_features_archbert import ArchBertGraphFeatureExtractor
+from processing_archbert.graph_features_archbert import ArchBertGraphFeatureExtractor, bucket
 from processing_archbert.tracing_archbert import trace
 
 
@@ -117,6 +128,42 @@ def test_what_is_not_settled_has_no_answer() -> None:
     assert hard_answers(facts, "after", ("ReLU", "last")) is None
 
 
+def test_every_bucket_has_one_number_that_is_asked_for() -> None:
+    numbers = np.arange(1, 4097)
+    asked = [int(n) for n in numbers if is_round_size(int(n))]
+    assert np.unique(bucket(np.array(asked))).tolist() == np.unique(bucket(numbers)).tolist()
+    assert len(np.unique(bucket(np.array(asked)))) == len(asked)
+    assert {8, 31, 48, 64, 72, 96, 512, 768} <= set(asked) and not {33, 50, 100, 1000} & set(asked)
+
+
+def test_sizes_that_the_tokens_do_not_show_exactly_are_not_asked_for() -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.Conv2d(8, 100, 3), nn.Conv2d(100, 96, 3), nn.Conv2d(96, 99, 3)]
+    module = nn.Sequential(*layers).eval()
+    facts = HardFacts(trace(module, torch.zeros(1, 3, 32, 32)))
+    rng = random.Random(0)
+    widths, extremes = ({HARD_TYPES[name].draw(rng, facts) for _ in range(60)} for name in ("width", "extreme_width"))
+    assert widths == {("Conv2d", position) for position in ("first", "third", "second to last")}
+    assert extremes == {("Conv2d", "smallest")}
+
+
+def test_the_checker_objects_to_sizes_that_are_not_asked_for() -> None:
+    graph = trace(nn.Sequential(nn.Conv2d(3, 100, 3), nn.Conv2d(100, 96, 3)).eval(), torch.zeros(1, 3, 32, 32))
+    common = {"question_type": "extreme_width", "view": "full", "answer_type": "number"}
+    for which, answer, outcome in (("largest", "100", "disagree"), ("smallest", "96", "agree")):
+        question = f"over all 2d convolution layers of this model, what is the {which} output width?"
+        truth = truth_of_view({"arch_id": "a", **graph.to_row()}, "full")
+        assert check_row(common | {"question": question, "answers": [answer]}, truth).outcome == outcome
+
+
+def test_ratios_are_asked_with_pairs_on_both_sides() -> None:
+    ops = ["input", *["Conv2d"] * 6, *["ReLU"] * 5, *["Linear"] * 2, "output"]
+    facts = HardFacts(ArchitectureGraph.build(ops, [(i, i + 1) for i in range(len(ops) - 1)]))
+    rng = random.Random(0)
+    drawn = {HARD_TYPES["ratio"].draw(rng, facts) for _ in range(200)} - {None}
+    assert drawn == {("Conv2d", "Linear", "3"), ("ReLU", "Linear", "3")}
+    assert {hard_answers(facts, "ratio", subject) for subject in drawn if subject} == {("yes",), ("no",)}
+
+
 def test_two_digits_are_rounded_half_up() -> None:
     assert [two_digits(n) for n in (7, 99, 124, 125, 995, 23_456_789)] == [7, 99, 120, 130, 1000, 23_000_000]
 
@@ -177,7 +224,7 @@ def _subjects(question_type: str) -> list[tuple[str, ...]]:
         "setting": [(name,) for name in SETTINGS], "extreme_width": [("Conv1d", "smallest")],
         "parameters_exceed": [("2300000",), ("45000",)],
     }  # fmt: skip
-    positions = [(position,) for position in POSITIONS]
+    positions: list[tuple[str, ...]] = [(position,) for position in POSITIONS]
     if question_type in special:
         return special[question_type]
     if question_type.startswith("skip_") and question_type != "skip_count":
@@ -194,6 +241,7 @@ def test_every_form_is_read_as_it_was_meant(question_type: str) -> None:
             hard_forms(question_type, subject, "train")
         )
         assert held_out
+        assert hard_forms(question_type, subject, "test") == hard_forms(question_type, subject, "validation")
         for _ in range(25):
             text = say_question(rng, question_type, subject, "validation")
             reading = read_hard_question(text)
@@ -228,6 +276,22 @@ def test_measures_know_what_a_question_gives_away(views: dict[str, ArchitectureG
     assert len(set(digests.values())) == len(VIEWS)
     assert ceilings(train, digests) == {"count": pytest.approx(2 / 3)}
     assert ceilings([row("1", "full"), row(CANNOT_TELL, "header")], digests) == {"count": 1.0}
+    sizes = [row(size, "full") | {"question_type": "width", "answer_type": "number"} for size in ("96", "96", "98")]
+    assert bucket_ceilings(sizes) == {"width": pytest.approx(2 / 3)}
+    assert (
+        markdown([{"type": "count", "rows": 3, "prior_rows": 2, "prior": 0.5}]).splitlines()[-1]
+        == "| count | 3 | 50.0 |"
+    )
+
+
+def test_networks_are_drawn_to_be_measured() -> None:
+    train, validation = (fresh_network(Order(7, split, 0, size="tiny")) for split in ("train", "validation"))
+    assert train.train and not train.validation and validation.validation and not validation.train
+    assert train == fresh_network(Order(7, "train", 0, size="tiny"))
+    table = measure(Material(train.train, validation.validation, {**train.digests, **validation.digests}))
+    assert sum(line["rows"] for line in table) == len(train.train) + len(validation.validation)
+    assert {line["prior"] for line in table if line["type"] == UNKNOWABLE_TYPE} == {1.0}
+    assert all(0 <= line["prior"] <= 1 and line["ceiling"] == 1 for line in table)
 
 
 def test_a_rewired_twin_has_the_same_encoding() -> None:

@@ -76,9 +76,10 @@ def test_every_text_of_a_question_has_one_intent() -> None:
             assert owner.setdefault(text.lower(), intent) == intent
 
 
-def test_some_forms_are_only_for_validation() -> None:
+def test_some_forms_are_only_for_validation_and_test() -> None:
     for kind in QUESTION_TYPES:
-        train, validation = (set(question_forms(kind, split)) for split in SPLITS)
+        train, validation, test = (set(question_forms(kind, split)) for split in SPLITS)
+        assert test == validation
         assert len(train) >= 8 and train < validation and 2 <= len(validation - train) <= 3
     train_texts = {text for intent in all_intents() for text in all_questions(*intent, split="train")}
     rng = random.Random(0)
@@ -108,7 +109,7 @@ def test_questions_to_an_incomplete_graph_are_refused(all_facts: list[GraphFacts
     with pytest.raises(ValueError, match="text_tower"):
         sample_questions(random.Random(0), GraphFacts(ArchitectureGraph.from_row(row)))
     with pytest.raises(ValueError, match="no split"):
-        sample_questions(random.Random(0), all_facts[0], split="test")
+        sample_questions(random.Random(0), all_facts[0], split="zoo")
 
 
 def test_truth_table_is_the_facts(all_facts: list[GraphFacts]) -> None:
@@ -153,6 +154,16 @@ def test_paper_descriptions_have_true_labels_and_the_papers_share(all_facts: lis
             assert row.negative_kind == ("" if row.label else "paper") and row.group == ""
         labels += [row.label for row in rows]
     assert 0.25 < np.mean(labels) < 0.35
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 20])
+def test_small_groups_have_matched_descriptions_of_their_own(all_facts: list[GraphFacts], size: int) -> None:
+    """Eight for each network where there is another one, and the same whatever other networks there are."""
+    rows = matched_descriptions(random.Random(3), all_facts[:size])
+    positive = Counter(index for index, row in rows if row.label)
+    assert positive == ({} if size == 1 else dict.fromkeys(range(size), 8))
+    fresh = [GraphFacts(facts.graph) for facts in all_facts[:size]]
+    assert matched_descriptions(random.Random(3), fresh) == rows
 
 
 def test_a_matched_text_is_once_true_and_once_false(all_facts: list[GraphFacts]) -> None:

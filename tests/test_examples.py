@@ -67,7 +67,7 @@ def few_english_words() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def autonet(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("autonet")
-    generate(8, 4, 0, folder, size="tiny")
+    generate(10, 5, 0, folder, size="tiny", num_test=5)
     return str(folder)
 
 
@@ -155,14 +155,14 @@ def test_descriptions_are_balanced_and_follow_their_claims(train: blocks.Split, 
 
 def test_a_block_depends_on_its_number_and_the_seed_alone(train: blocks.Split, processor: ArchBertProcessor) -> None:
     def maker(seed: int) -> blocks.Blocks:
-        return blocks.Blocks(train, processor, graphs=4, questions=4, descriptions=4, seed=seed, op_replacement=0.5)
+        return blocks.Blocks(train, processor, graphs=5, questions=4, descriptions=4, seed=seed, op_replacement=0.5)
 
     one, two = maker(1), maker(1)
     two(0)
     first, second = one(3), two(3)
     assert all(torch.equal(first[key].nan_to_num(), second[key].nan_to_num()) for key in first)
     assert not torch.equal(maker(2)(3)["node_ids"], first["node_ids"])
-    assert sorted(one.chosen_graphs(0) + one.chosen_graphs(1)) == list(range(8))  # an epoch sees every graph once
+    assert sorted(one.chosen_graphs(0) + one.chosen_graphs(1)) == list(range(10))  # an epoch sees every graph once
 
 
 def test_blocks_without_texts_are_refused(train: blocks.Split, processor: ArchBertProcessor) -> None:
@@ -187,6 +187,16 @@ def test_aqa_run_leaves_a_model_results_and_a_card(autonet: str, tmp_path: Path)
     with torch.no_grad():
         logits = model(**processor(text=["which pooling is used?"], architectures=[graph])).logits
     assert logits.shape == (1, len(ANSWERS)) and logits.isfinite().all()
+
+
+def test_the_split_to_evaluate_on_can_be_chosen(autonet: str, tmp_path: Path) -> None:
+    chosen: dict[str, Any] = {"max_steps": 0, "eval_split": "test"}
+    (answers,) = run_aqa.main(aqa_arguments(autonet, tmp_path / "aqa", **chosen))
+    test = blocks.load_split(autonet, "test")
+    assert answers["title"] == "AQA on AutoNet architectures of unseen styles"
+    assert answers["count"] == len(test.question_rows())
+    styles = [row["style"] for row in blocks.load_rows(autonet, "architectures", "test")]
+    assert not set(styles) & {row["style"] for row in blocks.load_rows(autonet, "architectures", "train")}
 
 
 def test_resumed_run_equals_one_that_was_not_interrupted(autonet: str, tmp_path: Path) -> None:
@@ -305,6 +315,8 @@ def test_best_threshold_lies_between_the_classes() -> None:
     assert calibration.best_threshold(np.array([0.1, 0.2, 0.6, 0.8]), np.array([0, 0, 1, 1])) == pytest.approx(0.4)
     assert calibration.best_threshold(np.array([0.1, 0.2]), np.array([1, 1])) < 0.1
     assert calibration.best_threshold(np.array([0.1, 0.2]), np.array([0, 0])) == 0.2
+    with pytest.raises(ValueError, match="no statements to choose a threshold by"):
+        calibration.best_threshold(np.array([]), np.array([]))
 
 
 def test_prior_is_the_most_frequent_answer_of_the_question() -> None:

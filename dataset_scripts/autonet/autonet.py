@@ -14,9 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +28,15 @@ from processing_archbert.ops_archbert import EXTRACTION_VERSION
 # comment on their lines, which it would take for an address.
 from .boundary_cells_autonet import __doc__ as _boundary_cells
 from .branching_styles_autonet import __doc__ as _branching_styles
+from .build_autonet import __doc__ as _build
 from .caption_phrases_autonet import __doc__ as _caption_phrases
 from .captions_autonet import __doc__ as _captions
 from .card_autonet import __doc__ as _card
 from .claims_autonet import __doc__ as _claims
 from .descriptions_autonet import __doc__ as _descriptions
 from .draft_autonet import __doc__ as _draft
+from .files_autonet import __doc__ as _files
+from .fusion_cells_autonet import __doc__ as _fusion_cells
 from .generate_autonet import SCHEMAS, SPLITS, generate
 from .graph_cells_autonet import __doc__ as _graph_cells
 from .hard_facts_autonet import __doc__ as _hard_facts
@@ -44,12 +44,17 @@ from .hard_forms_autonet import __doc__ as _hard_forms
 from .hard_questions_autonet import __doc__ as _hard_questions
 from .hard_types_autonet import __doc__ as _hard_types
 from .hard_views_autonet import __doc__ as _hard_views
+from .held_out_sequence_styles_autonet import __doc__ as _held_out_sequence_styles
+from .held_out_vision_styles_autonet import __doc__ as _held_out_vision_styles
 from .layer_phrases_autonet import __doc__ as _layer_phrases
+from .manifest_autonet import __doc__ as _manifest
 from .mixing_cells_autonet import __doc__ as _mixing_cells
 from .networks_autonet import __doc__ as _networks
 from .operations_autonet import __doc__ as _operations
+from .parts_autonet import __doc__ as _parts
 from .patch_cells_autonet import __doc__ as _patch_cells
 from .questions_autonet import __doc__ as _questions
+from .samples_autonet import __doc__ as _samples
 from .sequence_cells_autonet import __doc__ as _sequence_cells
 from .sequence_styles_autonet import __doc__ as _sequence_styles
 from .transformer_styles_autonet import __doc__ as _transformer_styles
@@ -61,17 +66,19 @@ _DESCRIPTION = "Random neural architectures with descriptions and questions; eve
 
 @dataclass
 class AutoNetConfig(datasets.BuilderConfig):
-    """What to generate; the defaults are the paper's sizes.
+    """What to generate; the defaults are the published sizes, for the paper's two sets together.
 
     Args:
         num_train: number of architectures to train on.
         num_validation: number of architectures to validate on.
+        num_test: number of architectures of styles that the other splits have not; with 0 there is no such split.
         seed: decides everything.
         num_proc: number of processes; changes no byte and is not part of the cache's key.
     """
 
-    num_train: int = 10_000
-    num_validation: int = 1_000
+    num_train: int = 20_000
+    num_validation: int = 2_000
+    num_test: int = 1_000
     seed: int = 0
     num_proc: int = 1
 
@@ -87,7 +94,7 @@ class AutoNet(datasets.GeneratorBasedBuilder):
     They are joined by `arch_id`; see the card for the columns.
     """
 
-    VERSION = datasets.Version("1.1.0")
+    VERSION = datasets.Version("2.0.0")
     BUILDER_CONFIG_CLASS = AutoNetConfig
     BUILDER_CONFIGS = [
         AutoNetConfig(name="architectures", version=VERSION, description="Networks and their graphs."),
@@ -103,37 +110,28 @@ class AutoNet(datasets.GeneratorBasedBuilder):
         return datasets.DatasetInfo(description=_DESCRIPTION, features=features, license="apache-2.0")
 
     def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
-        folder = self._generated()
+        folder = self._generated() / self.config.name
+        paths = {split: sorted(str(path) for path in folder.glob(f"{split}-*.parquet")) for split in SPLITS}
         return [
-            datasets.SplitGenerator(
-                name=split, gen_kwargs={"path": str(folder / self.config.name / f"{split}-00000-of-00001.parquet")}
-            )
-            for split in SPLITS
+            datasets.SplitGenerator(name=split, gen_kwargs={"paths": files}) for split, files in paths.items() if files
         ]
 
-    def _generate_examples(self, path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, paths: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         key = 0
-        for batch in pq.ParquetFile(path).iter_batches():
-            for row in batch.to_pylist():
-                yield key, row
-                key += 1
+        for path in paths:
+            for batch in pq.ParquetFile(path).iter_batches():
+                for row in batch.to_pylist():
+                    yield key, row
+                    key += 1
 
     def _generated(self) -> Path:
         """The folder with all configs of this size and seed, generated by the first config that needs it."""
         config = self.config
-        arguments = [str(self.VERSION), EXTRACTION_VERSION, config.num_train, config.num_validation, config.seed]
+        sizes = (config.num_train, config.num_validation, config.num_test)
+        arguments = [str(self.VERSION), EXTRACTION_VERSION, *sizes, config.seed]
         key = hashlib.blake2b(json.dumps(arguments).encode(), digest_size=8).hexdigest()
         folder = Path(self._cache_dir_root) / "autonet-generated" / key
-        if folder.exists():
-            return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{key}-unfinished-"))
-        try:
-            generate(config.num_train, config.num_validation, config.seed, unfinished, config.num_proc)
-            os.rename(unfinished, folder)
-        except OSError:
-            if not folder.exists():  # otherwise another process was first
-                raise
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        generate(
+            config.num_train, config.num_validation, config.seed, folder, config.num_proc, num_test=config.num_test
+        )
         return folder

@@ -173,7 +173,12 @@ class Queries(nn.Module):
 
 
 class Tower(nn.Module):
-    """Two sequences compared: means, projections, normalization to length one and a scaled product of all pairs."""
+    """Two sequences compared by their projected means.
+
+    Args:
+        form: `product` (scaled products of all pairs of vectors of length one), `bilinear`, `cosine`, or `distance` (a
+            linear layer on the absolute differences).
+    """
 
     def __init__(self, dim: int, other: int, width: int, form: str = "product") -> None:
         super().__init__()
@@ -181,6 +186,8 @@ class Tower(nn.Module):
         self.form = form
         if form == "product":
             self.scale = nn.Parameter(torch.tensor(2.6592))
+        elif form == "distance":
+            self.score: nn.Module = nn.Linear(width, 1)
         else:
             self.score = nn.Bilinear(width, width, 1) if form == "bilinear" else nn.CosineSimilarity(dim=-1)
 
@@ -190,6 +197,8 @@ class Tower(nn.Module):
         if self.form == "product":
             a, b = F.normalize(a, dim=-1), F.normalize(b, dim=-1)
             return self.scale.exp() * torch.matmul(a, b.t())
+        if self.form == "distance":
+            return self.score((a - b).abs()).flatten()
         return self.score(a, b).flatten()
 
 

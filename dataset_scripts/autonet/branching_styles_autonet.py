@@ -162,7 +162,8 @@ def _unet_cells(draft: Draft, cell: str, cout: int, depth: int) -> None:
 def video(draft: Draft) -> None:
     """3-D convolutions over a clip."""
     draft.prefer(
-        ("BatchNorm2d", "BatchNorm2d", "InstanceNorm2d", "GroupNorm", "LayerNorm"), activations=CNN_ACTIVATIONS
+        ("BatchNorm2d", "BatchNorm2d", "InstanceNorm2d", "InstanceNorm2d", "GroupNorm", "LayerNorm"),
+        activations=CNN_ACTIVATIONS,
     )
     draft.features([3, 4, 32, 32])
     cin, width, side = 3, draft.width((16, 32, 45, 64)), 32

@@ -10,6 +10,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from processing_archbert.graph_facts_archbert import GraphFacts
@@ -163,6 +164,7 @@ def _some(rng: random.Random, claims: Sequence[Claim], count: int) -> list[Claim
     return [claims[i] for i in chosen]
 
 
+@lru_cache(maxsize=1)
 def _overall(facts: GraphFacts) -> list[Claim]:
     found = [family for family in FAMILIES if facts.structure.nodes_of_category(family)]
     claims: list[Claim] = [{"type": "families", "families": found}] if found else []
@@ -177,6 +179,7 @@ def _total(facts: GraphFacts) -> list[Claim]:
     return [{"type": "num_layers", "value": facts.num_layers().value}]
 
 
+@lru_cache(maxsize=1)
 def _depth(facts: GraphFacts) -> list[Claim]:
     return [{"type": "depth", "value": facts.structure.depth[0]}]
 
@@ -191,6 +194,7 @@ def _distinct(claims: Iterable[Claim], limit: int) -> list[Claim]:
     return list(found.values())[:limit]
 
 
+@lru_cache(maxsize=1)
 def _first(facts: GraphFacts) -> list[Claim]:
     nodes = [met[0] for _, met in facts.structure.nearest_layers("input") if met]
     return _distinct(({"type": "first_layer"} | _details(facts, n) for n in nodes), 2)
@@ -201,12 +205,21 @@ def _details(facts: GraphFacts, node: int) -> Claim:
     return {key: value for key, value in facts.structure.details(node).items() if (key, value) != ("stride", 1)}
 
 
+@lru_cache(maxsize=1)
 def _last(facts: GraphFacts) -> list[Claim]:
     nodes = [met[-1] for _, met in facts.structure.nearest_layers("output") if met]
     return _distinct(({"type": "last_layer"} | _details(facts, n) for n in nodes), 2)
 
 
 def _blocks(facts: GraphFacts, limit: int) -> list[Claim]:
+    """The largest of the repeated blocks, in order."""
+    claims = _all_blocks(facts)
+    largest = sorted(claims, key=lambda c: -sum(c["layers"].values()) * c["repeats"] * c.get("stages", 1))[:limit]
+    return [claim for claim in claims if claim in largest]
+
+
+@lru_cache(maxsize=1)
+def _all_blocks(facts: GraphFacts) -> list[Claim]:
     """The repeated blocks that cover most levels, none over another, in order; equal ones once, as stages."""
     stages = Counter((block.repeats, block.layers) for block in facts.structure.repeated)
     chosen: list[RepeatedBlock] = []
@@ -223,9 +236,7 @@ def _blocks(facts: GraphFacts, limit: int) -> list[Claim]:
         layers = {kind: dict(block.layers)[kind] for kind in _kinds_in_order(facts, block)}
         claim: Claim = {"type": "repeated_block", "repeats": block.repeats, "layers": layers}
         claims.append(claim | ({"stages": stage} if stage > 1 else {}))
-    distinct = _distinct(claims, len(claims))
-    largest = sorted(distinct, key=lambda c: -sum(c["layers"].values()) * c["repeats"] * c.get("stages", 1))[:limit]
-    return [claim for claim in distinct if claim in largest]
+    return _distinct(claims, len(claims))
 
 
 def _kinds_in_order(facts: GraphFacts, block: RepeatedBlock) -> list[str]:
@@ -234,16 +245,19 @@ def _kinds_in_order(facts: GraphFacts, block: RepeatedBlock) -> list[str]:
     return list(dict.fromkeys(facts.layer_kinds[n] for n in nodes if n in facts.structure.layers))
 
 
+@lru_cache(maxsize=1)
 def _counts(facts: GraphFacts) -> list[Claim]:
     counts = list(facts.layer_counts().items())[:3]
     return [{"type": "count", "layer": layer, "value": number} for layer, number in counts]
 
 
+@lru_cache(maxsize=1)
 def _category_counts(facts: GraphFacts) -> list[Claim]:
     numbers = {c: len(facts.structure.nodes_of_category(c)) for c in _COUNTED_CATEGORIES}
     return [{"type": "category_count", "category": c, "value": n} for c, n in numbers.items() if n]
 
 
+@lru_cache(maxsize=1)
 def _choices(facts: GraphFacts) -> list[Claim]:
     claims: list[Claim] = []
     for category in _CHOICE_CATEGORIES:
@@ -256,6 +270,7 @@ def _choices(facts: GraphFacts) -> list[Claim]:
     return claims
 
 
+@lru_cache(maxsize=1)
 def _attention(facts: GraphFacts) -> list[Claim]:
     form = facts.structure
     heads, shared = form.attention_values("num_heads"), form.attention_values("num_kv_heads")
@@ -273,12 +288,14 @@ def _experts(facts: GraphFacts) -> list[Claim]:
     return [{"type": "experts", "value": numbers[0]}] if len(numbers) == 1 else []
 
 
+@lru_cache(maxsize=1)
 def _skips(facts: GraphFacts) -> list[Claim]:
     numbers = {op: facts.structure.skip_connections(op)[0] for op in ("add", "cat")}
     claims: list[Claim] = [{"type": "skip_connections", "op": op, "value": n} for op, n in numbers.items()]
     return [claim for claim in claims if claim["value"]]
 
 
+@lru_cache(maxsize=1)
 def _resolution(facts: GraphFacts) -> list[Claim]:
     numbers = {"downsampling": len(facts.structure.downsampling), "grouped": len(facts.structure.grouped)}
     return [{"type": name, "value": number} for name, number in numbers.items() if number]

@@ -1,149 +1,186 @@
-"""The README of a generated AutoNet: what `load_dataset` needs to know, statistics of the build, and the card."""
+"""The card of AutoNet: what `load_dataset` needs to know, figures of a build, and the text of README.md beside it.
+
+All figures come from the Parquet files of the build.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median, pstdev
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
-from processing_archbert.architecture_graph_archbert import ArchitectureGraph
+from dataset_scripts.release.folder_release import DataFolder
+from dataset_scripts.release.front_matter_release import card_text, config_entry, info_entry, read_card
+from dataset_scripts.release.statistics_release import GraphFigures, Spread, TextFigures, markdown_table
 
 CARD_PATH = Path(__file__).with_name("README.md")
+CONFIGS = ("architectures", "descriptions", "aqa", "aqa_hard", "captions")
 DEFAULT_CONFIG = "aqa"
+LENGTHS = ("sentence", "paragraph", "full")
+FIGURES, FLOORS, PICTURES = "<!-- figures -->", "<!-- floors -->", "<!-- pictures -->"
 
-Spread = tuple[float, float, float]
+TABLE_COLUMNS = (
+    "", "split", "samples", "architectures", "node types", "nodes", "edges", "different words", "words", "characters",
+)  # fmt: skip
+PAPER_ROWS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("descriptions", "train"): (
+        "103,306", "10,000", "28", "371.5 / 312.6 / 266", "401 / 323.0 / 241", "769", "43.8 / 8.6 / 45",
+        "333.7 / 74.8 / 345",
+    ),
+    ("descriptions", "validation"): (
+        "10,338", "1,000", "28", "384.5 / 343.3 / 266", "419 / 368.2 / 293.5", "652", "43.9 / 8.7 / 45",
+        "334.0 / 74.9 / 345",
+    ),
+    ("aqa", "train"): (
+        "350,000", "10,000", "28", "373.3 / 313.9 / 270", "404 / 325.5 / 297", "86", "10.8 / 1.9 / 11",
+        "62.8 / 12.5 / 62",
+    ),
+    ("aqa", "validation"): (
+        "35,000", "1,000", "28", "358.3 / 302.0 / 261", "390 / 324.3 / 285.5", "86", "10.8 / 1.9 / 11",
+        "62.8 / 12.5 / 62",
+    ),
+}  # fmt: skip
+"""Config, split -> the row of the paper's Table 1 (AutoNet and AutoNet-AQA)."""
 
 
-class Statistics(NamedTuple):
-    """Figures of one split, after the paper's Table 1; a spread is mean, standard deviation and median.
+@dataclass(frozen=True)
+class Figures:
+    """Figures of one split.
 
     Attributes:
+        graphs: figures of the graphs; its groups are the styles of network.
+        descriptions: figures of the descriptions of the paper's kind.
+        questions: figures of the questions of `aqa`.
+        captions: length -> figures of the captions.
+        labels: label of the descriptions of the paper's kind -> their number.
         rows: config -> number of rows.
-        nodes: spread of the nodes of a graph.
-        edges: spread of the edges of a graph.
-        description_words: spread of the words of a description of the paper's kind.
-        question_words: spread of the words of a question.
-        caption_words: length of a caption -> spread of its words.
-        positives: share of true descriptions among those of the paper's kind.
-        matched: number of matched descriptions.
     """
 
-    rows: dict[str, int]
-    nodes: Spread
-    edges: Spread
-    description_words: Spread
-    question_words: Spread
-    caption_words: dict[str, Spread]
-    positives: float
-    matched: int
+    graphs: GraphFigures
+    descriptions: TextFigures
+    questions: TextFigures
+    captions: Mapping[str, TextFigures]
+    labels: Counter[int]
+    rows: Mapping[str, int]
 
     @classmethod
-    def of(cls, graphs: Sequence[ArchitectureGraph], tables: Mapping[str, pa.Table]) -> Statistics:
-        """Figures of the graphs and of the rows of the configs with texts."""
-        descriptions, aqa, captions = tables["descriptions"], tables["aqa"], tables["captions"]
-        paper = descriptions.filter(pc.equal(descriptions["group"], ""))
+    def of(cls, data: DataFolder, split: str) -> Figures:
+        """Figures of a split of a build."""
+        graphs = data.tables("architectures", split, ("op_types", "src", "num_parameters", "style"))
+        labels: Counter[int] = Counter()
+        for table in paper_descriptions(data, split, ("label",)):
+            labels.update(table["label"].to_pylist())
         return cls(
-            rows={"architectures": len(graphs)} | {config: len(table) for config, table in tables.items()},
-            nodes=_spread([graph.num_nodes for graph in graphs]),
-            edges=_spread([graph.num_edges for graph in graphs]),
-            description_words=_spread([len(text.split()) for text in paper["text"].to_pylist()]),
-            question_words=_spread([len(text.split()) for text in aqa["question"].to_pylist()]),
-            caption_words={
-                length: _spread([len(text.split()) for text in rows["text"].to_pylist()])
-                for length in pc.unique(captions["length"]).to_pylist()
-                for rows in [captions.filter(pc.equal(captions["length"], length))]
-            },
-            positives=mean(paper["label"].to_pylist()),
-            matched=len(descriptions) - len(paper),
+            graphs=GraphFigures.of(graphs, group="style"),
+            descriptions=TextFigures.of(t["text"] for t in paper_descriptions(data, split, ("text",))),
+            questions=TextFigures.of(t["question"] for t in data.tables("aqa", split, ("question",))),
+            captions={length: TextFigures.of(_captions(data, split, length)) for length in LENGTHS},
+            labels=labels,
+            rows={config: data.num_rows(config, split) for config in data.splits},
         )
 
 
-def write_card(
-    output_dir: Path,
-    statistics: Mapping[str, Statistics],
-    arguments: Mapping[str, Any],
-    schemas: Mapping[str, pa.Schema],
-) -> None:
-    """Write `README.md`: front matter with `configs` and `dataset_info`, the build's figures, the text of the card.
+def paper_descriptions(data: DataFolder, split: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """The descriptions of the paper's kind, which stand in no group."""
+    for table in data.tables("descriptions", split, (*columns, "group")):
+        yield table.filter(pc.equal(table["group"], ""))
+
+
+def _captions(data: DataFolder, split: str, length: str) -> Iterator[pa.ChunkedArray]:
+    for table in data.tables("captions", split, ("text", "length")):
+        yield table.filter(pc.equal(table["length"], length))["text"]
+
+
+def write_card(output_dir: Path, arguments: Mapping[str, Any]) -> None:
+    """Write the `README.md` of a build, from its Parquet files; it is there as a whole or not at all.
 
     Args:
-        output_dir: folder of the data set.
-        statistics: split -> its figures.
+        output_dir: folder of the build.
         arguments: arguments of the build, to be named in the card.
-        schemas: config -> columns.
+
+    Raises:
+        DataFolderError: a file is missing or damaged.
     """
-    front, body = _read_card()
-    front["configs"] = [
-        {
-            "config_name": config,
-            **({"default": True} if config == DEFAULT_CONFIG else {}),
-            "data_files": [{"split": split, "path": f"{config}/{split}-*"} for split in statistics],
-        }
-        for config in schemas
-    ]
-    front["dataset_info"] = [
-        {
-            "config_name": config,
-            "features": [{"name": column.name} | _feature(column.type) for column in schema],
-        }
-        for config, schema in schemas.items()
-    ]
-    header = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    text = f"---\n{header}---\n{body.rstrip()}\n\n{_figures(statistics, arguments)}"
-    (output_dir / "README.md").write_text(text, encoding="utf-8")
+    data = DataFolder(output_dir, CONFIGS)
+    figures = {split: Figures.of(data, split) for split in data.splits["architectures"]}
+    configs = [config_entry(data, config, default=config == DEFAULT_CONFIG) for config in data.splits]
+    infos = [info_entry(data, config) for config in data.splits]
+    write_text(output_dir / "README.md", make_card(configs, infos, {FIGURES: figures_section(figures, arguments)}))
 
 
-def _read_card() -> tuple[dict[str, Any], str]:
-    """Front matter and text of the card beside this file; a bare title where it is missing."""
-    if not CARD_PATH.exists():
-        return {}, "# AutoNet\n"
-    _, front, body = CARD_PATH.read_text(encoding="utf-8").split("---\n", 2)
-    return yaml.safe_load(front), body
+def make_card(
+    configs: Iterable[Mapping[str, Any]], infos: Iterable[Mapping[str, Any]], sections: Mapping[str, str]
+) -> str:
+    """The card: front matter, and the text with its marks replaced by sections (by nothing where there is none)."""
+    front, body = read_card(CARD_PATH) if CARD_PATH.exists() else ({}, f"# AutoNet\n\n{FIGURES}\n")
+    for mark in (FIGURES, FLOORS, PICTURES):
+        section = sections.get(mark, "")
+        body = body.replace(mark, section) if section else body.replace(f"{mark}\n\n", "")
+    return card_text({**front, "configs": list(configs), "dataset_info": list(infos)}, body)
 
 
-def _feature(kind: pa.DataType) -> dict[str, str]:
-    return {"sequence": str(kind.value_type)} if pa.types.is_list(kind) else {"dtype": str(kind)}
+def write_text(path: Path, text: str) -> None:
+    """Write a file under another name and rename it."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
 
 
-def _spread(values: Sequence[float]) -> Spread:
-    return mean(values), pstdev(values), median(values)
-
-
-def _figures(statistics: Mapping[str, Statistics], arguments: Mapping[str, Any]) -> str:
+def figures_section(figures: Mapping[str, Figures], arguments: Mapping[str, Any]) -> str:
+    """The build's command, Table 1, and more figures of every split."""
     given = " ".join(f"--{name} {value}" for name, value in arguments.items() if value is not None)
-    lines = [
-        "## This build",
-        "",
-        f"Made by `python -m dataset_scripts.autonet.generate_autonet {given}`.",
-        "",
-        "| | " + " | ".join(statistics) + " |",
-        "|---|" + "---|" * len(statistics),
-    ]
-    figures: dict[str, list[str]] = {
-        "architectures": [f"{s.rows['architectures']:,}" for s in statistics.values()],
-        "nodes: mean, standard deviation, median": [_written(s.nodes) for s in statistics.values()],
-        "edges: mean, standard deviation, median": [_written(s.edges) for s in statistics.values()],
-        "questions": [f"{s.rows['aqa']:,}" for s in statistics.values()],
-        "hard questions": [f"{s.rows['aqa_hard']:,}" for s in statistics.values()],
-        "words of a question": [_written(s.question_words) for s in statistics.values()],
-        "descriptions of the paper's kind": [f"{s.rows['descriptions'] - s.matched:,}" for s in statistics.values()],
-        "of them true": [f"{100 * s.positives:.1f}%" for s in statistics.values()],
-        "words of such a description": [_written(s.description_words) for s in statistics.values()],
-        "matched descriptions, half of them true": [f"{s.matched:,}" for s in statistics.values()],
-        "captions": [f"{s.rows['captions']:,}" for s in statistics.values()],
-        **{
-            f"words of a caption, {length}": [_written(s.caption_words[length]) for s in statistics.values()]
-            for length in next(iter(statistics.values())).caption_words
-        },
+    return "\n".join(
+        [
+            f"Made by `python -m dataset_scripts.autonet.generate_autonet {given}`.",
+            "",
+            "Spreads are mean / standard deviation / median. The rows of the paper (its Table 1) are **on other "
+            "data**: it draws a set of architectures for each task, and counts words in a way of its own.",
+            "",
+            table_one(figures),
+            "",
+            _build_table(figures),
+        ]
+    )
+
+
+def table_one(figures: Mapping[str, Figures]) -> str:
+    """Table 1 of the paper, our rows beside the paper's."""
+    rows = []
+    for name, config in (("AutoNet, descriptions", "descriptions"), ("AutoNet-AQA, questions", "aqa")):
+        for split, one in figures.items():
+            rows.append((name, split, *_table_row(one.graphs, one.descriptions if config != "aqa" else one.questions)))
+            if (config, split) in PAPER_ROWS:
+                rows.append(("the paper, on other data", split, *PAPER_ROWS[config, split]))
+    return markdown_table(TABLE_COLUMNS, rows)
+
+
+def _table_row(graphs: GraphFigures, texts: TextFigures) -> tuple[str, ...]:
+    counts = (len(texts.words), len(graphs.nodes), len(graphs.op_types))
+    spreads = [str(Spread.of(v)) for v in (graphs.nodes, graphs.edges, texts.words, texts.characters)]
+    return (*(f"{n:,}" for n in counts), *spreads[:2], f"{texts.vocabulary:,}", *spreads[2:])
+
+
+def _build_table(figures: Mapping[str, Figures]) -> str:
+    cells: dict[str, Callable[[Figures], str]] = {
+        "architectures": lambda s: f"{s.rows['architectures']:,}",
+        "styles of network": lambda s: f"{len(s.graphs.groups)}",
+        "parameters in millions": lambda s: str(Spread.of(s.graphs.parameters / 1e6)),
+        "descriptions of the paper's kind": lambda s: f"{s.labels.total():,}",
+        "of them true": lambda s: f"{100 * s.labels[1] / s.labels.total():.1f}%",
+        "matched descriptions, half of them true": lambda s: f"{s.rows['descriptions'] - s.labels.total():,}",
+        "questions": lambda s: f"{s.rows['aqa']:,}",
+        "hard questions": lambda s: f"{s.rows['aqa_hard']:,}",
+        "captions": lambda s: f"{s.rows['captions']:,}",
     }
-    lines += [f"| {name} | " + " | ".join(values) + " |" for name, values in figures.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _written(spread: Spread) -> str:
-    return ", ".join(f"{value:.1f}" for value in spread)
+    rows = [(name, *(cell(one) for one in figures.values())) for name, cell in cells.items()]
+    rows += [
+        (f"words of a caption, `{length}`", *(str(Spread.of(one.captions[length].words)) for one in figures.values()))
+        for length in LENGTHS
+    ]
+    return markdown_table(("", *figures), rows)

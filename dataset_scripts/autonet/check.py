@@ -2,30 +2,27 @@
 
 Usage::
 
-    python -m dataset_scripts.autonet.check --data DIR [--retrace 50]
+    python -m dataset_scripts.autonet.check --data DIR [--num_proc 2] [--retrace 50]
 
 `DIR` holds the configs `architectures`, `descriptions` and `aqa` as Parquet files. A row agrees when the label or the
 answers that the checker derives are those of the row. The exit status is 0 only when every row was read and agrees,
-and the rows fit together (groups, splits, identifiers).
+and the rows fit together (groups, identifiers, no graph twice).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph
 
 from .check_reading import GISTS, UnreadableError, read_answer, read_description, read_question
 from .check_truth import GraphTruth
+from .check_units import Check, Rows, Verdict, main_of, parser_of, units_of
 
-CONFIGS = ("architectures", "descriptions", "aqa")
-SPLITS = ("train", "validation")
 _NOTHING = {
     "pooling_types": "pooling layer",
     "activation_types": "activation layer",
@@ -36,13 +33,6 @@ _NOTHING = {
     "normalization_after_convolution": "normalization layer after a convolution",
     "activation_after_convolution": "activation layer after a convolution",
 }
-
-
-class Verdict(NamedTuple):
-    """What the checker says of a row: `agree`, `disagree` or `cannot parse`, and why."""
-
-    outcome: str
-    reason: str = ""
 
 
 def truth_of(row: Mapping[str, Any]) -> GraphTruth:
@@ -85,29 +75,8 @@ def check_answers(row: Mapping[str, Any], truth: GraphTruth) -> Verdict:
     return Verdict("disagree", f"{row['question']!r}: answers {given}, the graph shows {sorted(right)}")
 
 
-def check_structure(tables: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> list[str]:
-    """Problems of the rows as a whole: unknown or repeated identifiers, splits that share graphs, broken groups.
-
-    Args:
-        tables: config -> split -> rows.
-    """
-    problems: list[str] = []
-    hashes: dict[str, str] = {}
-    for split in tables["architectures"]:
-        known = Counter(row["arch_id"] for row in tables["architectures"][split])
-        problems += [f"{split}: arch_id {name!r} occurs {n} times" for name, n in known.items() if n > 1]
-        for config in ("descriptions", "aqa"):
-            unknown = {row["arch_id"] for row in tables[config].get(split, ())} - set(known)
-            problems += [f"{split}: {config} speaks of the unknown architecture {name!r}" for name in sorted(unknown)]
-        for row in tables["architectures"][split]:
-            other = hashes.setdefault(row["graph_hash"], split)
-            if other != split:
-                problems.append(f"{split}: {row['arch_id']} has the graph of an architecture of {other}")
-        problems += [f"{split}: {problem}" for problem in _group_problems(tables["descriptions"].get(split, ()))]
-    return problems
-
-
-def _group_problems(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def group_problems(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Wrong kinds of negatives, and groups that are not one text, true of one architecture and false of another."""
     problems: list[str] = []
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -123,6 +92,20 @@ def _group_problems(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         if labels != [0, 1] or len({row["text"] for row in members}) != 1 or len({r["arch_id"] for r in members}) != 2:
             problems.append(f"group {name!r} is not one text, true of one architecture and false of another")
     return problems
+
+
+def retraced(folder: Path, count: int) -> list[str]:
+    """Networks of each split, evenly chosen over its row groups, whose rebuilt and traced graph has another hash.
+
+    Raises:
+        DataFolderError: the folder is no complete data set.
+    """
+    units = units_of(folder, ())
+    chosen = units[:: max(1, len(units) // count)]
+    each = -(-count // len(chosen))
+    return [
+        problem for unit in chosen for problem in check_networks(unit.rows(("architectures",))["architectures"], each)
+    ]
 
 
 def check_networks(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
@@ -143,67 +126,29 @@ def check_networks(rows: Sequence[Mapping[str, Any]], count: int) -> list[str]:
     return problems
 
 
-def load_rows(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Rows of all configs and splits from the Parquet files of a data folder.
-
-    Raises:
-        FileNotFoundError: a config has no file.
-    """
-    import pyarrow.parquet as parquet
-
-    tables: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for config in CONFIGS:
-        files = sorted(p for p in folder.rglob("*.parquet") if config in p.relative_to(folder).as_posix())
-        if not files:
-            raise FileNotFoundError(f"{folder} has no Parquet file of the config {config!r}")
-        tables[config] = {
-            split: [row for p in files if split in p.name for row in parquet.read_table(p).to_pylist()]
-            for split in SPLITS
-        }
-    return tables
-
-
-def check_data(tables: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> dict[str, list[Verdict]]:
-    """Verdicts on all rows, by config.
+def judge(rows: Rows) -> tuple[dict[str, list[Verdict]], list[str]]:
+    """Verdicts on the descriptions and questions of a unit, and groups that are broken.
 
     Args:
-        tables: config -> split -> rows.
+        rows: config -> rows; all architectures that the rows speak of are among them.
     """
-    verdicts: dict[str, list[Verdict]] = {"descriptions": [], "aqa": []}
-    for split, architectures in tables["architectures"].items():
-        truths = {row["arch_id"]: truth_of(row) for row in architectures}
-        for row in tables["descriptions"].get(split, ()):
-            verdicts["descriptions"].append(check_description(row, truths[row["arch_id"]]))
-        for row in tables["aqa"].get(split, ()):
-            verdicts["aqa"].append(check_answers(row, truths[row["arch_id"]]))
-    return verdicts
+    truths = {row["arch_id"]: truth_of(row) for row in rows["architectures"]}
+    verdicts = {
+        "descriptions": [check_description(row, truths[row["arch_id"]]) for row in rows["descriptions"]],
+        "aqa": [check_answers(row, truths[row["arch_id"]]) for row in rows["aqa"]],
+    }
+    return verdicts, group_problems(rows["descriptions"])
+
+
+TEXTS = Check(("descriptions", "aqa"), judge)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check a data folder and print the counts; returns 0 when everything agrees, else 1."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet files of the data set")
+    """Check a data folder and print the counts; see `check_units.main_of` for the exit status."""
+    parser = parser_of(__doc__)
     parser.add_argument("--retrace", type=int, default=0, help="number of networks to build and trace again")
-    parser.add_argument("--show", type=int, default=10, help="number of differing rows to print per config")
     options = parser.parse_args(arguments)
-    tables = load_rows(options.data)
-    problems = check_structure(tables)
-    for rows in tables["architectures"].values():
-        problems += check_networks(rows, options.retrace) if options.retrace else []
-    verdicts = {} if problems else check_data(tables)
-    for config, found in verdicts.items():
-        counts = Counter(verdict.outcome for verdict in found)
-        print(
-            f"{config}: {len(found)} rows, "
-            + ", ".join(f"{counts[o]} {o}" for o in ("agree", "disagree", "cannot parse"))
-        )
-        for verdict in [v for v in found if v.outcome != "agree"][: options.show]:
-            print(f"  {verdict.outcome}: {verdict.reason}")
-    for problem in problems[: options.show]:
-        print(f"problem: {problem}")
-    clean = not problems and all(v.outcome == "agree" for found in verdicts.values() for v in found)
-    print("every row agrees" if clean else "there are differences")
-    return 0 if clean else 1
+    return main_of((TEXTS,), options, retraced(options.data, options.retrace) if options.retrace else ())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Independent check of captions: every sentence is read back and judged against the graph by another route.
 
-    python -m dataset_scripts.autonet.check_captions --data DIR
+    python -m dataset_scripts.autonet.check_captions --data DIR [--num_proc 2]
 
 A caption agrees when the reader understands every sentence, finds the claims that the row lists, in that order, and
 each of them is true by `CaptionTruth`, which works on the networkx form of the graph and shares no code with the facts
@@ -9,13 +9,11 @@ that the captions were made from. The exit status is 0 only when every row agree
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -23,8 +21,8 @@ import networkx as nx
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph
 from processing_archbert.caption_reading_archbert import UnreadableCaptionError, read_caption
 
-from .check import Verdict
 from .check_truth import GraphTruth, category_of
+from .check_units import Check, Rows, Verdict, main_of, parser_of
 
 MAX_PERIOD = 64
 _STATEMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -176,26 +174,36 @@ class CaptionTruth(GraphTruth):
         return found
 
     @cached_property
-    def _levels(self) -> list[tuple[str, Counter[str]]]:
-        """For every depth what its nodes are, and their layers."""
+    def _levels(self) -> list[tuple[int, Counter[str]]]:
+        """For every depth a number that says what its nodes are, and their layers."""
         levels = []
+        numbers: dict[str, int] = {}
         for nodes in nx.topological_generations(self.graph):
             labels = sorted(str(self.graph.nodes[n]["label"]) for n in nodes)
-            levels.append(("|".join(labels), Counter(self.counted[n] for n in nodes if n in self.counted)))
+            number = numbers.setdefault("|".join(labels), len(numbers))
+            levels.append((number, Counter(self.counted[n] for n in nodes if n in self.counted)))
         return levels
 
-    def _is_repeated(self, claim: Mapping[str, Any]) -> bool:
+    @cached_property
+    def _repetitions(self) -> list[tuple[int, int, int]]:
+        """(first level, levels of one repetition, repetitions) of all that comes again unchanged."""
         labels = [label for label, _ in self._levels]
-        layers, found = Counter(claim["layers"]), 0
+        found = []
         for period in range(1, min(MAX_PERIOD, len(labels) // 2) + 1):
             start = 0
             while start + period < len(labels):
                 end = start
                 while end + period < len(labels) and labels[end] == labels[end + period]:
                     end += 1
-                if (end - start) // period + 1 == claim["repeats"] and end - start >= period:
-                    found += self._content(start, period) == layers
+                if end - start >= period:
+                    found.append((start, period, (end - start) // period + 1))
                 start = max(end, start + 1)
+        return found
+
+    def _is_repeated(self, claim: Mapping[str, Any]) -> bool:
+        layers = Counter(claim["layers"])
+        runs = [(start, period) for start, period, repeats in self._repetitions if repeats == claim["repeats"]]
+        found = sum(self._content(start, period) == layers for start, period in runs)
         return found == claim["stages"] if "stages" in claim else found > 0
 
     def _content(self, start: int, period: int) -> Counter[str]:
@@ -225,43 +233,22 @@ def check_caption(row: Mapping[str, Any], truth: CaptionTruth) -> Verdict:
     return Verdict("disagree", f"{row['text']!r} says what is not true: {false}") if false else Verdict("agree")
 
 
-def check_captions(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Verdict]:
-    """Verdicts on all captions.
+def judge(rows: Rows) -> tuple[dict[str, list[Verdict]], list[str]]:
+    """Verdicts on the captions of a unit.
 
     Args:
-        tables: rows of `architectures` and of `captions`, all splits together.
+        rows: config -> rows; all architectures that the captions speak of are among them.
     """
-    rows: dict[str, list[Mapping[str, Any]]] = {}
-    for row in tables["captions"]:
-        rows.setdefault(row["arch_id"], []).append(row)
-    verdicts = []
-    for architecture in tables["architectures"]:
-        truth = caption_truth(architecture)
-        verdicts += [check_caption(row, truth) for row in rows.pop(architecture["arch_id"], [])]
-    unknown = [Verdict("disagree", f"{name} is no architecture") for name, found in rows.items() for _ in found]
-    return verdicts + unknown
+    truths = {row["arch_id"]: caption_truth(row) for row in rows["architectures"]}
+    return {"captions": [check_caption(row, truths[row["arch_id"]]) for row in rows["captions"]]}, []
+
+
+CAPTIONS = Check(("captions",), judge)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check a data folder and print the counts; returns 0 when every caption agrees, else 1."""
-    import pyarrow.parquet as parquet
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet files of the data set")
-    parser.add_argument("--show", type=int, default=10, help="number of differing rows to print")
-    options = parser.parse_args(arguments)
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for config in ("architectures", "captions"):
-        files = sorted((options.data / config).glob("*.parquet"))
-        if not files:
-            parser.error(f"{options.data} has no Parquet file of the config {config!r}")
-        tables[config] = [row for path in files for row in parquet.read_table(path).to_pylist()]
-    verdicts = check_captions(tables)
-    counts = Counter(verdict.outcome for verdict in verdicts)
-    print(f"captions: {len(verdicts)} rows, " + ", ".join(f"{n} {outcome}" for outcome, n in counts.items()))
-    for verdict in [v for v in verdicts if v.outcome != "agree"][: options.show]:
-        print(f"  {verdict.outcome}: {verdict.reason}")
-    return 0 if verdicts and set(counts) == {"agree"} else 1
+    """Check a data folder and print the counts; see `check_units.main_of` for the exit status."""
+    return main_of((CAPTIONS,), parser_of(__doc__).parse_args(arguments))
 
 
 if __name__ == "__main__":

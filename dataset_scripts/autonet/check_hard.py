@@ -2,28 +2,27 @@
 
 Usage::
 
-    python -m dataset_scripts.autonet.check_hard --data DIR
+    python -m dataset_scripts.autonet.check_hard --data DIR [--num_proc 2]
 
 The exit status is 0 only when every row was read and agrees and the pairs are pairs.
 """
 
 from __future__ import annotations
 
-import argparse
+import math
 import re
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph
 
-from .check import SPLITS, Verdict
 from .check_hard_reading import Reading, read_hard_question
 from .check_hard_truth import HardTruth, UnsettledError, rounded
 from .check_reading import UnreadableError
 from .check_truth import category_of
+from .check_units import Check, Rows, Verdict, main_of, parser_of
 
 _NOTHING = re.compile(r"This model does not include (?:an? )?(.+)")
 
@@ -70,7 +69,7 @@ def _setting(t: HardTruth, name: str) -> list[str]:
     found = t.values(attribute, layers)
     if not found and nothing == "attention layer" and t.may_attend:
         raise UnsettledError("something may be attention, but its heads are not known")
-    return found or [f"no {nothing}"]
+    return [_size_answer(int(value))[0] for value in found] or [f"no {nothing}"]
 
 
 def _step(t: HardTruth, layer: str, position: str, forward: bool) -> list[str]:
@@ -88,6 +87,20 @@ def _size(t: HardTruth, node: int) -> int:
     return int(t.graph.nodes[node]["shape"][0])
 
 
+def _size_answer(size: int) -> list[str]:
+    """A size that may be asked for: up to 32, or the one of its bucket that the greatest power of two divides.
+
+    Raises:
+        UnsettledError: it is another one.
+    """
+    if size > 32:
+        step = math.ceil(8 * math.log2(size / 32))
+        least, greatest = (math.floor(32 * 2 ** (s / 8)) for s in (step - 1, step))
+        if max(range(least + 1, greatest + 1), key=lambda n: n & -n) != size:
+            raise UnsettledError(f"{size} is no round size")
+    return _number(size)
+
+
 def _block_after(t: HardTruth, layer: str, position: str) -> list[str]:
     inside = t.block_nodes(position) & set(t.nodes(layer))
     return t.names(t.graph.successors(t.settled(sorted(inside), "last")))
@@ -103,7 +116,7 @@ def _yes_no(value: bool) -> list[str]:
 
 def _extreme(t: HardTruth, layer: str, which: str) -> list[str]:
     sizes = sorted(_size(t, node) for node in t.nodes(layer))
-    return _number(sizes[-1 if which == "largest" else 0])
+    return _size_answer(sizes[-1 if which == "largest" else 0])
 
 
 _ANSWERS: dict[str, Callable[..., list[str]]] = {
@@ -120,7 +133,7 @@ _ANSWERS: dict[str, Callable[..., list[str]]] = {
     "depth_of": lambda t, layer, position: _number(t.level[t.settled(t.nodes(layer), position)]),
     "longest_path": lambda t: _number(max(t.level.values())),
     "block_after": _block_after,
-    "block_repeats": lambda t: _number(t.main_block[2]),
+    "block_repeats": lambda t: _size_answer(t.main_block[2]),
     "block_layers": lambda t: _number(len(t.block_nodes("first") & set(t.truth.counted))),
     "skip_count": lambda t: _number(len(t.skips)),
     "skip_span": lambda t, position: _number(len(t.bypassed(position))),
@@ -128,7 +141,7 @@ _ANSWERS: dict[str, Callable[..., list[str]]] = {
     "parameters": lambda t: [rounded(t.truth.num_parameters)],
     "parameters_exceed": lambda t, n: _yes_no(t.truth.num_parameters > int(n)),
     "heaviest": lambda t: [t.heaviest()],
-    "width": lambda t, layer, position: _number(_size(t, t.settled(t.nodes(layer), position))),
+    "width": lambda t, layer, position: _size_answer(_size(t, t.settled(t.nodes(layer), position))),
     "extreme_width": _extreme,
     "kernel": lambda t, layer, position: [t.truth._kernel(t.settled(t.nodes(layer), position))],
     "setting": _setting,
@@ -189,43 +202,29 @@ def pair_problems(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return problems
 
 
-def check_hard(architectures: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-    """Verdicts on rows of `aqa_hard`; truths are made once for each view of an architecture."""
+def judge(rows: Rows) -> tuple[dict[str, list[Verdict]], list[str]]:
+    """Verdicts on the hard questions of a unit, and pairs that are none.
+
+    Args:
+        rows: config -> rows; truths are made once for each view of an architecture.
+    """
     by_arch: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in rows:
+    for row in rows["aqa_hard"]:
         by_arch[row["arch_id"]].append(row)
     verdicts = []
-    for architecture in architectures:
-        asked = by_arch.pop(architecture["arch_id"], [])
+    for architecture in rows["architectures"]:
+        asked = by_arch[architecture["arch_id"]]
         truths = {view: truth_of_view(architecture, view) for view in {row["view"] for row in asked}}
         verdicts += [check_row(row, truths[row["view"]]) for row in asked]
-    verdicts += [Verdict("disagree", f"there is no architecture {name!r}") for name in by_arch]
-    return verdicts
+    return {"aqa_hard": verdicts}, pair_problems(rows["aqa_hard"])
+
+
+HARD = Check(("aqa_hard",), judge)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check a data folder and print the counts; returns 0 when everything agrees, else 1."""
-    import pyarrow.parquet as parquet
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet files of the data set")
-    parser.add_argument("--show", type=int, default=10, help="number of differing rows to print")
-    options = parser.parse_args(arguments)
-    clean = True
-    for split in SPLITS:
-        tables = [
-            [r for p in sorted(options.data.glob(f"{c}/{split}-*.parquet")) for r in parquet.read_table(p).to_pylist()]
-            for c in ("architectures", "aqa_hard")
-        ]
-        problems, verdicts = pair_problems(tables[1]), check_hard(*tables)
-        counts = Counter(verdict.outcome for verdict in verdicts)
-        print(f"{split}: {len(verdicts)} rows, {dict(counts)}, {len(problems)} broken pairs")
-        differing = [f"{v.outcome}: {v.reason}" for v in verdicts if v.outcome != "agree"] + problems
-        for line in differing[: options.show]:
-            print(f"  {line}")
-        clean = clean and not differing and bool(verdicts)
-    print("every row agrees" if clean else "there are differences")
-    return 0 if clean else 1
+    """Check a data folder and print the counts; see `check_units.main_of` for the exit status."""
+    return main_of((HARD,), parser_of(__doc__).parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -115,22 +115,29 @@ class HardTruth:
         found = {}
         for node, data in self.graph.nodes(data=True):
             read = list(self.graph.predecessors(node)) if data["op_type"] == "add" else []
-            above = {n: nx.ancestors(self.graph, n) for n in read} if len(read) > 1 else {}
-            layers = {b: above[b] | {b} for b in above}
-            sources = [a for a in read if any(a in above[b] and self._made(a, layers[b]) for b in above)]
+            sources = [a for a in read if any(b in self._below[a] and self._made(a, b) for b in read)]
             if sources:
                 found[node] = min(sources, key=lambda n: (self.level[n], n))
         return found
 
-    def _made(self, source: int, nodes: set[int]) -> bool:
-        """Whether a counted layer below `source` is among some nodes."""
-        return bool(nx.descendants(self.graph, source) & nodes & set(self.truth.counted))
+    @cached_property
+    def _below(self) -> dict[int, set[int]]:
+        """For every node the nodes that it leads to; made from the end."""
+        below: dict[int, set[int]] = {}
+        for node in reversed(list(nx.topological_sort(self.graph))):
+            readers = set(self.graph.successors(node))
+            below[node] = readers.union(*(below[reader] for reader in readers))
+        return below
+
+    def _made(self, source: int, node: int) -> bool:
+        """Whether a counted layer below `source` is `node` or leads to it."""
+        return any(n == node or node in self._below[n] for n in self._below[source] & self.truth.counted.keys())
 
     def bypassed(self, position: str) -> list[int]:
         """Counted layers on the paths that a skip connection goes around."""
         add = self.settled(list(self.skips), position)
-        between = nx.descendants(self.graph, self.skips[add]) & nx.ancestors(self.graph, add)
-        return sorted(between & set(self.truth.counted))
+        between = self._below[self.skips[add]] & self.truth.counted.keys()
+        return sorted(node for node in between if add in self._below[node])
 
     def heaviest(self) -> str:
         """Kind of layer with most parameters.

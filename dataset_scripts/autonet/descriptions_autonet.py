@@ -116,7 +116,7 @@ class MatchedDescriptions:
     partners of sentences on order, kernels and comparisons have the layers that the sentence names.
 
     Args:
-        facts: facts of every architecture of the split.
+        facts: facts of the architectures; all of one split.
     """
 
     def __init__(self, facts: Sequence[GraphFacts]) -> None:
@@ -171,11 +171,13 @@ class MatchedDescriptions:
 def matched_descriptions(
     rng: random.Random, facts: Sequence[GraphFacts], groups_per_architecture: int = MATCHED_GROUPS_PER_ARCHITECTURE
 ) -> list[tuple[int, Description]]:
-    """Matched descriptions of a split: every text once with label 1 and once with label 0.
+    """Matched descriptions of some architectures: every text once with label 1 and once with label 0.
+
+    They depend on nothing but the arguments. A single architecture has none.
 
     Args:
         rng: source of randomness.
-        facts: facts of every architecture of the split.
+        facts: facts of the architectures; all of one split.
         groups_per_architecture: groups in which an architecture is the true one; it is about as often the false one.
 
     Returns:

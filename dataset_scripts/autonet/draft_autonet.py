@@ -40,7 +40,7 @@ class Taste:
         names = activations if habitual else COMMON_ACTIVATIONS if rng.random() < 0.25 else ACTIVATIONS
         kinds = rng.choices((1, 2, 3, 5), (55, 20, 15, 10))[0]
         self.activation_names = tuple(dict.fromkeys(rng.choice(names) for _ in range(kinds)))
-        self.form = rng.choices(("module", "function", "mixed", "written", "tanh", "quick"), (48, 28, 14, 3, 4, 3))[0]
+        self.form = rng.choices(("module", "function", "mixed", "written", "tanh", "quick"), (46, 28, 14, 5, 4, 3))[0]
         self.image_norms = self._norms(image_norms if habitual else IMAGE_NORMS)
         self.sequence_norms = self._norms(sequence_norms if habitual else SEQUENCE_NORMS)
         self.bias = rng.random() < 0.6
@@ -119,6 +119,17 @@ class Draft:
         item.update({key: value for key, value in options.items() if value})
         self.items.append(item)
         self.nodes += cost * repeat
+
+    def prune(self) -> None:
+        """Drop the items whose result reaches no output."""
+        needed, kept = set(self.outputs), []
+        for item in reversed(self.items):
+            to = item.get("to", "x")
+            if to in needed:
+                needed.remove(to)
+                needed.update(item.get("take") or ["x"])
+                kept.append(item)
+        self.items = kept[::-1]
 
     def image(self, side: int, channels: int = 3, name: str = "x") -> None:
         """Declare an image input."""

@@ -1,163 +1,69 @@
 """Generates AutoNet (paper, section 4.2): networks, their graphs, descriptions and questions, as Parquet.
 
     python -m dataset_scripts.autonet.generate_autonet --num_train 2000 --num_validation 300 --out DIR --num_proc 2
+    python -m dataset_scripts.autonet.generate_autonet --out DIR --verify
 
 * Every architecture has a seed of its own, made of (seed, split, index), so the same arguments give the same bytes for
-  any number of processes, and the validation split does not depend on the size of the train split.
-* No two architectures have the same `graph_hash`; one that is there already is drawn again.
-* A network that cannot be traced is an error.
+  any number of processes, and the splits do not depend on each other.
+* N architectures are the first N of any larger build, row for row (`--verify` compares them with a manifest).
+* No two architectures have the same `graph_hash`: one that a lower index of the split has already is drawn again, and
+  train and the other splits share no hash by construction.
+* An interrupted build goes on where it stopped when the same command is run again; until it is finished,
+  `load_dataset` refuses the folder. Memory does not grow with the size.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
+import errno
+import logging
 import multiprocessing
-import random
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+import os
+import shutil
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from tqdm.auto import tqdm
 
-from processing_archbert.architecture_graph_archbert import ArchitectureGraph
-from processing_archbert.graph_facts_archbert import GraphFacts
-from processing_archbert.tracing_archbert import ArchitectureTraceError, trace
+from .build_autonet import (
+    WORK,
+    Workshop,
+    blocks_of,
+    check_distinct,
+    check_target,
+    code_digest,
+    fingerprint_of,
+    finished_manifest,
+    is_finished,
+)
+from .card_autonet import write_card
+from .files_autonet import only_builder
+from .manifest_autonet import MANIFEST, make_manifest, verify, write_manifest
+from .networks_autonet import STYLES
+from .parts_autonet import Part, PartInfo, make_part, make_shard, parts_of, shards_of
+from .samples_autonet import SCHEMAS, SPLITS, Order, Sample, draw, sample_architecture
 
-from .captions_autonet import write_captions
-from .card_autonet import Statistics, write_card
-from .descriptions_autonet import matched_descriptions, paper_descriptions
-from .hard_questions_autonet import hard_row, sample_hard_questions
-from .hard_views_autonet import all_views
-from .networks_autonet import build_network, example_inputs, sample_network
-from .questions_autonet import sample_questions
+__all__ = ["SCHEMAS", "SPLITS", "Order", "Sample", "generate", "is_finished", "sample_architecture"]
 
-SPLITS = ("train", "validation")
-MAX_ATTEMPTS = 50
-ROWS_PER_GROUP = 2000
-_CHUNK = 8
+logger = logging.getLogger(__name__)
 
-_INTS, _LONGS, _TEXTS = pa.list_(pa.int32()), pa.list_(pa.int64()), pa.list_(pa.string())
-
-SCHEMAS: dict[str, pa.Schema] = {
-    "architectures": pa.schema(
-        [
-            ("arch_id", pa.string()), ("style", pa.string()), ("network", pa.string()), ("op_types", _TEXTS),
-            ("shapes", _INTS), ("attributes", _INTS), ("node_parameters", _LONGS), ("src", _INTS), ("dst", _INTS),
-            ("node_names", _TEXTS), ("name", pa.string()), ("source", pa.string()), ("num_parameters", pa.int64()),
-            ("unused_parameters", pa.int64()), ("incomplete", _TEXTS), ("extraction_version", pa.int32()),
-            ("graph_hash", pa.string()),
-        ]
-    ),
-    "descriptions": pa.schema(
-        [
-            ("arch_id", pa.string()), ("text", pa.string()), ("label", pa.int32()), ("negative_kind", pa.string()),
-            ("group", pa.string()), ("claims", pa.string()),
-        ]
-    ),
-    "aqa": pa.schema(
-        [
-            ("arch_id", pa.string()), ("question", pa.string()), ("question_type", pa.string()),
-            ("subject", pa.string()), ("answers", _TEXTS),
-        ]
-    ),
-    "aqa_hard": pa.schema(
-        [
-            ("arch_id", pa.string()), ("view", pa.string()), ("question", pa.string()), ("question_type", pa.string()),
-            ("subject", pa.string()), ("answers", _TEXTS), ("answer_type", pa.string()), ("group", pa.string()),
-        ]
-    ),
-    "captions": pa.schema(
-        [
-            ("arch_id", pa.string()), ("text", pa.string()), ("length", pa.string()), ("style", pa.string()),
-            ("claims", pa.string()),
-        ]
-    ),
-}  # fmt: skip
-"""Config -> columns."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to draw: the arguments of one architecture. `attempt` counts draws that were duplicates or cannot run."""
-
-    seed: int
-    split: str
-    index: int
-    attempt: int = 0
-    style: str | None = None
-    size: str = "normal"
-
-    @property
-    def arch_id(self) -> str:
-        """Identifier of the architecture in all configs."""
-        return f"{self.split}-{self.index:06d}"
-
-    @property
-    def random_seed(self) -> int:
-        """Seed of everything that is random in this architecture and its texts, from 0 to 2**63 - 1."""
-        text = f"autonet/{self.seed}/{self.split}/{self.index}/{self.attempt}"
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
-
-
-class Sample(NamedTuple):
-    """One architecture with its texts: the graph and a table of rows for each config."""
-
-    graph: ArchitectureGraph
-    tables: dict[str, pa.Table]
-
-
-def sample_architecture(order: Order) -> Sample:
-    """Draw a network, trace it and write its paper-like descriptions, its questions and its captions.
-
-    Raises:
-        ArchitectureTraceError: the network cannot be traced.
-    """
-    spec = sample_network(order.random_seed, style=order.style, size=order.size)
-    with torch.device("meta"):
-        network, inputs = build_network(spec), example_inputs(spec)
-    try:
-        graph = trace(network.eval(), inputs, name=order.arch_id)
-    except ArchitectureTraceError as error:
-        raise ArchitectureTraceError(f"{order} of style {spec['style']!r}: {error}") from error
-    facts = GraphFacts(graph)
-    rng = random.Random(f"{order.random_seed}/texts")
-    ids = {"arch_id": order.arch_id}
-    row = ids | {"style": spec["style"], "network": json.dumps(spec, sort_keys=True)} | graph.to_row()
-    descriptions = [ids | d._asdict() for d in paper_descriptions(rng, facts)]
-    questions = [
-        ids | {"question": q.text, "question_type": q.question_type, "subject": q.subject, "answers": list(q.answers)}
-        for q in sample_questions(rng, facts, split=order.split)
-    ]
-    hard = sample_hard_questions(
-        random.Random(f"{order.random_seed}/hard"), all_views(graph, network), split=order.split
-    )
-    captions = [ids | c._asdict() for c in write_captions(random.Random(f"{order.random_seed}/captions"), facts)]
-    return Sample(
-        graph,
-        {
-            "architectures": _table("architectures", [row]),
-            "descriptions": _table("descriptions", descriptions),
-            "aqa": _table("aqa", questions),
-            "aqa_hard": _table("aqa_hard", [hard_row(order.arch_id, question) for question in hard]),
-            "captions": _table("captions", captions),
-        },
-    )
-
-
-def try_architecture(order: Order) -> Sample | str:
-    """`sample_architecture`, or why the network that was drawn cannot run (sizes that shrank too far, say)."""
-    try:
-        return sample_architecture(order)
-    except ArchitectureTraceError as error:
-        return str(error)
+FULL_SIZES = {"train": 20_000, "validation": 2_000, "test": 1_000}
+"""The published sizes: the paper's two sets of 10,000 and 1,000, and as much again of held-out styles."""
+COMMITTED_MANIFEST = Path(__file__).with_name(MANIFEST)
+_AHEAD = 12
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 def generate(
@@ -168,127 +74,220 @@ def generate(
     num_proc: int = 1,
     style: str | None = None,
     size: str = "normal",
+    num_test: int = 0,
 ) -> None:
-    """Write AutoNet as `<config>/<split>-00000-of-00001.parquet` and a README that `load_dataset` reads.
+    """Write AutoNet as `<config>/<split>-0000k-of-0000n.parquet`, `manifest.json` and a README for `load_dataset`.
 
-    The same arguments (but for `output_dir` and `num_proc`) give the same bytes. With `num_proc > 1` processes are
-    spawned, so the calling script needs an `if __name__ == "__main__"` guard.
+    The same arguments (but for `output_dir` and `num_proc`) give the same bytes. A finished folder of these arguments
+    and this code is left as it is; one that was interrupted is finished; any other AutoNet in the folder is replaced
+    at the very end. With `num_proc > 1` processes are spawned, so the calling script needs an
+    `if __name__ == "__main__"` guard.
 
     Args:
         num_train: number of architectures to train on, 1 or more.
         num_validation: number of architectures to validate on, 1 or more.
-        seed: decides everything.
-        output_dir: folder to write to; files of an earlier call are overwritten.
+        seed: decides everything; 0 or more.
+        output_dir: folder to write to.
         num_proc: number of processes.
-        style: a style of network to draw exclusively; None draws the usual mix.
+        style: a style of network to draw exclusively, in every split; None draws the usual mix, and for `test` styles
+            that the other splits have not.
         size: `"normal"` or `"tiny"`.
+        num_test: number of architectures to test on; with 0 there is no such split.
 
     Raises:
-        ValueError: a count below 1, or a style that has no more distinct networks.
+        ValueError: a count, a seed, a style or a size that is not allowed, or a style that has no more distinct
+            networks.
         ArchitectureTraceError: networks cannot be traced, however often one is drawn.
+        FileExistsError: the folder holds something else than AutoNet.
+        OSError: the folder cannot be written; what was made is kept.
+        RuntimeError: a process was killed; what was made is kept.
     """
-    counts = {"train": num_train, "validation": num_validation}
-    for name, value in {"num_train": num_train, "num_validation": num_validation, "num_proc": num_proc}.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}; 1 or more is allowed.")
+    arguments = {
+        "num_train": num_train, "num_validation": num_validation, "num_test": num_test, "seed": seed, "style": style,
+        "size": size,
+    }  # fmt: skip
+    _check_arguments(arguments, num_proc)
     output = Path(output_dir)
-    taken: set[str] = set()
-    statistics: dict[str, Statistics] = {}
-    with _mapper(num_proc) as run:
-        for split in reversed(SPLITS):
-            orders = [Order(seed, split, index, style=style, size=size) for index in range(counts[split])]
-            samples = _distinct_samples(orders, taken, run)
-            statistics[split] = _write_split(output, split, samples, seed)
-    arguments = {"num_train": num_train, "num_validation": num_validation, "seed": seed, "style": style, "size": size}
-    write_card(output, {split: statistics[split] for split in SPLITS}, arguments, SCHEMAS)
+    check_target(output)
+    code = code_digest()
+    with only_builder(output):
+        manifest = finished_manifest(output)
+        if manifest is not None and manifest["arguments"] == arguments and manifest["code"] == code:
+            logger.info("%s is there already, and whole", output)
+            shutil.rmtree(output / WORK, ignore_errors=True)
+            return
+        try:
+            _build(output, arguments, code, num_proc)
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "A process was killed, perhaps for want of memory. Run the same command again, with a smaller "
+                "num_proc: it goes on from here."
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            advice = "The disk is full. Make room and run the same command again: it goes on from here"
+            raise OSError(error.errno, advice, str(output)) from error
 
 
-def _distinct_samples(
-    orders: list[Order], taken: set[str], run: Callable[[list[Order], str], Iterator[Sample | str]]
-) -> list[Sample]:
-    """A sample for every order, none with a graph hash in `taken`, to which those of the samples are added."""
-    samples: list[Sample | None] = [None] * len(orders)
-    pending = orders
-    while pending:
-        repeated = []
-        for order, sample in zip(pending, run(pending, _title(pending[0])), strict=True):
-            if isinstance(sample, Sample) and sample.graph.graph_hash not in taken:
-                taken.add(sample.graph.graph_hash)
-                samples[order.index] = sample
-            elif order.attempt + 1 < MAX_ATTEMPTS:
-                repeated.append(replace(order, attempt=order.attempt + 1))
-            elif isinstance(sample, str):
-                raise ArchitectureTraceError(f"{MAX_ATTEMPTS} networks cannot be traced, the last one: {sample}")
-            else:
-                raise ValueError(
-                    f"{order.arch_id}: {MAX_ATTEMPTS} networks of style {order.style!r} and size {order.size!r} were "
-                    "all drawn before; ask for fewer architectures."
-                )
-        pending = repeated
-    return [sample for sample in samples if sample is not None]
+def _check_arguments(arguments: dict[str, Any], num_proc: int) -> None:
+    least = {"num_train": 1, "num_validation": 1, "num_test": 0, "num_proc": 1, "seed": 0}
+    for name, value in (arguments | {"num_proc": num_proc}).items():
+        if name in least and (isinstance(value, bool) or not isinstance(value, int) or value < least[name]):
+            raise ValueError(f"{name} is {value!r}; an integer from {least[name]} is allowed.")
+    if arguments["style"] is not None and arguments["style"] not in STYLES:
+        raise ValueError(f"style is {arguments['style']!r}; allowed are {', '.join(STYLES)}.")
+    if arguments["size"] not in ("normal", "tiny"):
+        raise ValueError(f"size is {arguments['size']!r}; allowed are normal and tiny.")
 
 
-def _title(order: Order) -> str:
-    """What the progress bar says."""
-    return f"AutoNet {order.split}" + (f" (duplicates, draw {order.attempt + 1})" if order.attempt else "")
+def _build(output: Path, arguments: dict[str, Any], code: str, num_proc: int) -> None:
+    """Make all parts, join them and publish."""
+    output.mkdir(parents=True, exist_ok=True)
+    workshop = Workshop(output, fingerprint_of(arguments, code))
+    splits = [split for split in SPLITS if arguments[f"num_{split}"]]
+    with _executor(num_proc) as executor:
+        parts = [part for split in reversed(splits) for part in parts_of(arguments, split)]
+        infos = _make_parts(workshop, parts, executor, num_proc)
+        by_split = {split: [infos[part] for part in parts_of(arguments, split)] for split in splits}
+        check_distinct(by_split)
+        workshop.clear_staging()
+        shards = [
+            shard
+            for config in SCHEMAS
+            for split in splits
+            for shard in shards_of(parts_of(arguments, split), workshop.parts, config)
+        ]
+        made = _in_order(executor, partial(make_shard, workshop.staging), shards, 2 * num_proc)
+        files = {
+            shard.name: info for shard, info in zip(shards, tqdm(made, "AutoNet, files", len(shards)), strict=True)
+        }
+    write_manifest(workshop.staging / MANIFEST, make_manifest(arguments, code, blocks_of(by_split), files))
+    write_card(workshop.staging, arguments)
+    workshop.publish()
 
 
-def _write_split(output: Path, split: str, samples: list[Sample], seed: int) -> Statistics:
-    facts = [GraphFacts(sample.graph) for sample in samples]
-    matched: list[list[dict[str, Any]]] = [[] for _ in samples]
-    for index, description in matched_descriptions(random.Random(f"autonet/{seed}/{split}/matched"), facts):
-        row = {"arch_id": samples[index].graph.name} | description._asdict()
-        matched[index].append(row | {"group": f"{split}-{row['group']}"})
-    for sample, rows in zip(samples, matched, strict=True):
-        sample.tables["descriptions"] = pa.concat_tables([sample.tables["descriptions"], _table("descriptions", rows)])
-    tables = {config: pa.concat_tables([sample.tables[config] for sample in samples]) for config in SCHEMAS}
-    for config, table in tables.items():
-        path = output / config / f"{split}-00000-of-00001.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.combine_chunks(), path, row_group_size=ROWS_PER_GROUP, compression="zstd")
-    return Statistics.of([sample.graph for sample in samples], tables)
+def _make_parts(
+    workshop: Workshop, parts: Sequence[Part], executor: Executor | None, num_proc: int
+) -> dict[Part, PartInfo]:
+    """Make the parts that are not there; returns what is known of all of them."""
+    infos = {part: info for part in parts if (info := workshop.finished_part(part)) is not None}
+    orders = [order for part in parts if part not in infos for order in part.orders()]
+    drawn = _in_order(executor, draw, orders, _AHEAD * num_proc)
+    taken: dict[str, set[str]] = {split: set() for split in SPLITS}
+    waiting: deque[tuple[Part, Future[PartInfo]]] = deque()
+    total = sum(part.stop - part.start for part in parts)
+    with tqdm(desc="AutoNet", total=total, initial=total - len(orders), unit="net") as bar:
+        for part in parts:
+            if part in infos:
+                taken[part.split].update(infos[part].hashes)
+                continue
+            samples = []
+            for order, sample in islice(drawn, part.stop - part.start):
+                samples.append(_distinct(order, sample, taken[part.split]))
+                bar.update()
+            waiting.append((part, _submit(executor, make_part, workshop.parts / part.name, part, samples)))
+            while len(waiting) > num_proc or (waiting and waiting[0][1].done()):
+                first, future = waiting.popleft()
+                infos[first] = future.result()
+        infos.update((part, future.result()) for part, future in waiting)
+    return infos
 
 
-def _table(config: str, rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=SCHEMAS[config])
+def _distinct(order: Order, sample: Sample, taken: set[str]) -> Sample:
+    """The sample, or the next one of its order whose graph is not in `taken`, to which its hash is added."""
+    while sample.graph.graph_hash in taken:
+        order, sample = draw(replace(order, attempt=order.attempt + 1))
+    taken.add(sample.graph.graph_hash)
+    return sample
+
+
+def _in_order(
+    executor: Executor | None, make: Callable[[_Given], _Made], given: Iterable[_Given], ahead: int
+) -> Iterator[_Made]:
+    """What is made of each, in order; in other processes at most `ahead` are begun before they are asked for."""
+    if executor is None:
+        yield from map(make, given)
+        return
+    waiting: deque[Future[_Made]] = deque()
+    for one in given:
+        waiting.append(executor.submit(make, one))
+        if len(waiting) == ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _submit(executor: Executor | None, make: Callable[..., _Made], *arguments: Any) -> Future[_Made]:
+    """Begin in another process, or do it here."""
+    if executor is not None:
+        return executor.submit(make, *arguments)
+    future: Future[_Made] = Future()
+    future.set_result(make(*arguments))
+    return future
 
 
 @contextmanager
-def _mapper(num_proc: int) -> Iterator[Callable[[list[Order], str], Iterator[Sample | str]]]:
-    """A function that draws samples in order, in this process or in others, under a progress bar."""
+def _executor(num_proc: int) -> Iterator[Executor | None]:
+    """Processes, or None for this one alone; after an error or an interrupt they are ended at once."""
     if num_proc == 1:
-        yield lambda orders, title: map(try_architecture, tqdm(orders, desc=title, unit="net"))
+        yield None
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_proc, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    try:
+        yield pool
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()  # whatever it writes appears by a rename
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
-        def run(orders: list[Order], title: str) -> Iterator[Sample | str]:
-            drawn = pool.map(try_architecture, orders, chunksize=min(_CHUNK, -(-len(orders) // num_proc)))
-            return iter(tqdm(drawn, desc=title, total=len(orders), unit="net"))
 
-        yield run
+def _start_worker() -> None:
+    """One thread; interrupts are left to the parent, and a worker ends when the parent has been killed."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def main() -> None:
-    """Command line of `generate`."""
-    parser = argparse.ArgumentParser(description="Generate AutoNet as Parquet.")
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Command line of `generate` and `verify`."""
+    parser = argparse.ArgumentParser(description="Generate AutoNet as Parquet, or check it against a manifest.")
     parser.add_argument("--num_train", type=int, default=2000, help="architectures to train on")
     parser.add_argument("--num_validation", type=int, default=300, help="architectures to validate on")
+    parser.add_argument("--num_test", type=int, default=200, help="architectures to test on, of held-out styles")
     parser.add_argument("--seed", type=int, default=0, help="decides everything")
-    parser.add_argument("--out", required=True, help="folder to write to")
+    parser.add_argument("--out", required=True, help="folder to write to, or to check")
     parser.add_argument("--num_proc", type=int, default=1, help="number of processes; does not change a byte")
     parser.add_argument("--style", default=None, help="draw only this style of network")
     parser.add_argument("--size", default="normal", choices=("normal", "tiny"), help="size of the networks")
-    arguments = parser.parse_args()
-    generate(
-        arguments.num_train,
-        arguments.num_validation,
-        arguments.seed,
-        arguments.out,
-        arguments.num_proc,
-        arguments.style,
-        arguments.size,
-    )
+    parser.add_argument(
+        "--verify", nargs="?", const=str(COMMITTED_MANIFEST), metavar="MANIFEST",
+        help="build nothing: check the rows of --out against this manifest, by default that of the full data set",
+    )  # fmt: skip
+    options = parser.parse_args(given)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        if options.verify:
+            print(verify(options.out, options.verify))
+        else:
+            sizes = (options.num_train, options.num_validation)
+            generate(
+                *sizes, options.seed, options.out, options.num_proc, options.style, options.size, options.num_test
+            )
+    except KeyboardInterrupt:
+        parser.exit(130, "Interrupted. Run the same command again: it goes on from here.\n")
+    except (ValueError, OSError, RuntimeError) as error:
+        parser.exit(1, f"{type(error).__name__}: {error}\n")
 
 
 if __name__ == "__main__":

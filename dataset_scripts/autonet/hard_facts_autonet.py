@@ -22,6 +22,11 @@ POSITIONS: dict[str, int] = {
 }  # fmt: skip
 """Name of a position -> index in a sequence, from the end where negative."""
 
+EXACT_SIZES = 32
+"""The model reads sizes up to this one exactly."""
+ROUND_SIZES: tuple[int, ...] = (17, 18, 20, 22, 24, 26, 28, 32)
+"""These times a power of two are the round sizes above `EXACT_SIZES`."""
+
 _HEAVIER = 1.25
 _RESIDUAL_OP = "add"
 
@@ -162,6 +167,20 @@ class HardFacts:
         categories = {op_category(op) for op in set(self.graph.op_types)}
         products = {"matmul", "einsum", "tensordot"} & set(self.graph.op_types)
         return "attention" in categories or bool(products) or bool(self.facts.attribute_values("num_heads").value)
+
+
+def is_round_size(size: int) -> bool:
+    """Whether questions on sizes, settings and repetitions may have a number as answer.
+
+    These are numbers up to 32, and `ROUND_SIZES` times a power of two. Above 32 the model reads numbers in eight
+    buckets for each doubling. A bucket holds one round size, the one that the greatest power of two divides
+    (64, 72, 80, 88, 96, 104 ...), so who knows the bucket and this rule knows the number.
+    """
+    if size <= EXACT_SIZES:
+        return True
+    while size > EXACT_SIZES and size % 2 == 0:
+        size //= 2
+    return size in ROUND_SIZES
 
 
 def two_digits(count: int) -> int:

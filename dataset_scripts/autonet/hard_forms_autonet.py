@@ -1,4 +1,4 @@
-"""Wordings of the questions of `aqa_hard`: forms of both splits, and forms that only validation has.
+"""Wordings of the questions of `aqa_hard`: forms of all splits, and forms that only validation and test have.
 
 Slots: `{net}` a name of the network, `{layer}`, `{a_layer}`, `{layers}` a kind of layer, `{others}` a second kind,
 `{category}` layers of a category, `{position}`, `{n}` a number, `{size}` a kernel.
@@ -10,7 +10,7 @@ import random
 
 from .hard_types_autonet import HARD_TYPES, UNKNOWABLE, UNKNOWABLE_TYPE, Subject
 from .layer_phrases_autonet import CATEGORY_NAMES, noun_phrase, plural, with_article
-from .questions_autonet import NETWORK_NAMES, SPLITS
+from .questions_autonet import NETWORK_NAMES, is_held_out
 
 Forms = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -177,7 +177,7 @@ _FORMS: dict[str, Forms] = {
          "tell me the kernel of the {position} {layer} in {net}"),
     ),
 }  # fmt: skip
-"""Type -> forms of both splits, and forms of validation only."""
+"""Type -> forms of all splits, and forms that train has not."""
 
 _SETTING_FORMS: dict[str, Forms] = {
     "heads": (
@@ -251,24 +251,23 @@ _LAYER_SUBJECTS = (
 
 
 def hard_forms(question_type: str, subject: Subject, split: str) -> tuple[str, ...]:
-    """Forms of a type (and of the subject, where forms are its own) that a split uses; validation uses all.
+    """Forms of a type (and of the subject, where forms are its own) that a split uses; validation and test use all.
 
     Raises:
         ValueError: an unknown split or type.
     """
-    if split not in SPLITS:
-        raise ValueError(f"{split!r} is no split; there are {', '.join(SPLITS)}.")
+    later = is_held_out(split)
     if question_type == UNKNOWABLE_TYPE:
         return _UNKNOWABLE_FORMS[subject[0]]
     if question_type not in HARD_TYPES:
         raise ValueError(f"{question_type!r} is no type; there are {', '.join((*HARD_TYPES, UNKNOWABLE_TYPE))}.")
     both, held_out = _SETTING_FORMS[subject[0]] if question_type == "setting" else _FORMS[question_type]
-    return both + held_out if split == "validation" else both
+    return both + held_out if later else both
 
 
 def unknowable_topics(split: str) -> tuple[str, ...]:
-    """What a split asks for in vain; validation asks for more."""
-    return UNKNOWABLE["train"] + (UNKNOWABLE["validation"] if split == "validation" else ())
+    """What a split asks for in vain; validation and test ask for more."""
+    return UNKNOWABLE["train"] + (UNKNOWABLE["validation"] if is_held_out(split) else ())
 
 
 def say_question(rng: random.Random, question_type: str, subject: Subject, split: str) -> str:

@@ -90,7 +90,7 @@ def sample_hard_questions(
     Args:
         rng: source of randomness.
         views: the graph as each view of `VIEWS`.
-        split: `"train"` or `"validation"`.
+        split: one of `questions_autonet.SPLITS`; validation and test have wordings that train has not.
 
     Raises:
         ValueError: an unknown split, or a view is missing.

@@ -19,7 +19,7 @@ from processing_archbert.questions_archbert import (
     absent,
 )
 
-from .hard_facts_autonet import POSITIONS, HardFacts, two_digits
+from .hard_facts_autonet import POSITIONS, HardFacts, is_round_size, two_digits
 from .hard_views_autonet import DATA_FLOW, LAYERS, NUMBERS, PARAMETERS
 from .layer_phrases_autonet import layer_category
 
@@ -58,7 +58,7 @@ _SIZED = ("Linear", "Conv2d", "Conv1d")
 _WEIGHTLESS = ("pooling", "activation", "softmax")
 _COMMON_ABSENT = ("Conv2d", "BatchNorm2d", "ReLU", "GELU", "LayerNorm", "Linear", "MaxPool2d", "AvgPool2d", "Softmax",
                   "scaled_dot_product_attention", "SiLU", "GroupNorm", "Conv1d", "Dil_conv2d")  # fmt: skip
-_FACTORS = (3, 4, 5, 6, 8)
+_FACTORS = (2, 3, 4, 5, 6, 8)
 
 
 def _number(value: int | None) -> Answers | None:
@@ -116,15 +116,13 @@ def _draw_exceeds(rng: random.Random, facts: HardFacts) -> Subject | None:
 
 
 def _draw_ratio(rng: random.Random, facts: HardFacts) -> Subject | None:
+    """Two kinds whose ratio is within half of a factor; None unless the network has such pairs on both sides of it."""
     factor, wanted = rng.choice(_FACTORS), rng.random() < 0.5
     counts = {kind: len(facts.facts.nodes_of(kind)) for kind in _kinds(facts, 1)}
-    pairs = [
-        (a, b) for a, n in counts.items() for b, m in counts.items()
-        if (factor * m <= n < 2 * factor * m if wanted else factor * m > n >= factor * m / 2) and a != b and n > m
-    ]  # fmt: skip
-    if not pairs:
-        return None
-    return (*rng.choice(pairs), str(factor))
+    pairs = [(a, b, n, factor * m) for a, n in counts.items() for b, m in counts.items() if a != b and n > m]
+    above = [(a, b) for a, b, n, limit in pairs if limit <= n < 1.5 * limit]
+    below = [(a, b) for a, b, n, limit in pairs if n < limit <= 1.5 * n]
+    return (*rng.choice(above if wanted else below), str(factor)) if above and below else None
 
 
 def _ratio(facts: HardFacts, kind: str, than: str, factor: str) -> Answers | None:
@@ -220,7 +218,12 @@ def _draw_parameters_exceed(rng: random.Random, facts: HardFacts) -> Subject | N
 
 
 def _draw_width(rng: random.Random, facts: HardFacts) -> Subject | None:
-    return _draw_position(rng, facts, _SIZED)
+    """A kind of which there are three or more, and a settled position of a layer of round size."""
+    kind = _choice(rng, _kinds(facts, 3, _SIZED))
+    nodes = {position: facts.at(kind, position) for position in POSITIONS} if kind else {}
+    sizes = {position: int(facts.graph.shapes[node, 0]) for position, node in nodes.items() if node is not None}
+    position = _choice(rng, [position for position, size in sizes.items() if is_round_size(size)])
+    return (kind, position) if kind and position else None
 
 
 def _width(facts: HardFacts, kind: str, position: str) -> Answers | None:
@@ -230,8 +233,10 @@ def _width(facts: HardFacts, kind: str, position: str) -> Answers | None:
 
 
 def _draw_extreme(rng: random.Random, facts: HardFacts) -> Subject | None:
-    kind = _choice(rng, _kinds(facts, 3, _SIZED))
-    return (kind, rng.choice(("largest", "smallest"))) if kind else None
+    sizes = {kind: facts.sizes(kind) for kind in _kinds(facts, 3, _SIZED)}
+    extremes = [(kind, "largest") for kind in sizes if is_round_size(max(sizes[kind]))]
+    extremes += [(kind, "smallest") for kind in sizes if is_round_size(min(sizes[kind]))]
+    return rng.choice(extremes) if extremes else None
 
 
 def _extreme(facts: HardFacts, kind: str, which: str) -> Answers | None:
@@ -303,7 +308,7 @@ def _draw_setting(rng: random.Random, facts: HardFacts) -> Subject | None:
     options, weights = [], []
     for name, setting in SETTINGS.items():
         values = setting.values(facts)
-        if values is not None:
+        if values is not None and all(is_round_size(int(value)) for value in values):
             options.append(name)
             weights.append(1.0 if values else setting.absent_weight)
     return (rng.choices(options, weights)[0],) if options else None
@@ -320,6 +325,11 @@ UNKNOWABLE: dict[str, tuple[str, ...]] = {
     "validation": ("weight decay", "dropout", "precision", "year"),
 }  # fmt: skip
 """What no graph shows, by the first split that asks for it."""
+
+
+def _draw_block_repeats(rng: random.Random, facts: HardFacts) -> Subject | None:
+    return () if facts.main_block and is_round_size(facts.main_block.repeats) else None
+
 
 _FLOW, _COUNTS, _SIZES = frozenset((DATA_FLOW, LAYERS)), frozenset((LAYERS,)), frozenset((NUMBERS, LAYERS))
 _ORDERED_SIZES = _FLOW | _SIZES
@@ -348,7 +358,8 @@ HARD_TYPES: dict[str, HardType] = {
     ),
     "block_after": HardType("name", _ORDERED_SIZES, 3, _draw_block_after, _block_after),
     "block_repeats": HardType(
-        "number", _ORDERED_SIZES, 1, _nothing, lambda f: _number(f.main_block.repeats if f.main_block else None)
+        "number", _ORDERED_SIZES, 1, _draw_block_repeats,
+        lambda f: _number(f.main_block.repeats if f.main_block else None),
     ),
     "block_layers": HardType("number", _ORDERED_SIZES, 1, _nothing, _block_layers),
     "skip_count": HardType("number", _FLOW, 1, _nothing, lambda f: _number(len(f.skips) or None)),

@@ -76,9 +76,9 @@ def without_attributes(graph: ArchitectureGraph) -> ArchitectureGraph:
 
 def header_of(network: nn.Module, name: str = "") -> ArchitectureGraph:
     """What the header of a safetensors file of a network tells; tied tensors stand in it once, as in such a file."""
-    tensors = {path: _info(tensor) for path, tensor in network.named_parameters()}
-    kept = network.state_dict(keep_vars=True)
-    tensors |= {path: _info(tensor) for path, tensor in network.named_buffers() if path in kept}
+    stored = {path: x for path, x in network.state_dict(keep_vars=True).items() if isinstance(x, torch.Tensor)}
+    first = {id(tensor): path for path, tensor in reversed(stored.items())}
+    tensors = {path: _info(stored[path]) for path in first.values()}
     return module_tree(tensors, name=name, source="header")
 
 

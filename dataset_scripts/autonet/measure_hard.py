@@ -2,12 +2,14 @@
 
 Usage::
 
-    python -m dataset_scripts.autonet.measure_hard --data DIR [--twins]
+    python -m dataset_scripts.autonet.measure_hard --data DIR [--twins] [--json FILE]
+    python -m dataset_scripts.autonet.measure_hard --fresh 300 --seed 1 --num_proc 2 [--json FILE]
 
 * *prior*: validation rows answered right by the most frequent training answer to the same question (type and
   subject, else type), or to the type, whichever is better.
 * *ceiling*: the best that any function of folded tokens and question could do on the rows: equal encodings are put
-  together, and the most frequent answer is taken.
+  together, and the most frequent answer is taken. Of numbers that the tokens hold in buckets, only the bucket is taken
+  as known, where that is less.
 * *stable* (`--twins`): rows whose answer stays when the graph is changed without changing a byte of its encoding, by
   rewiring equal nodes and by moving sizes within their buckets. Twins are chosen to do harm; real networks are not.
 """
@@ -17,27 +19,32 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import json
+import multiprocessing
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
+from tqdm.auto import tqdm
 
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph, ArchitectureGraphError
 from processing_archbert.folding_archbert import node_kinds, wl_colours
 from processing_archbert.graph_features_archbert import EXACT_BUCKETS, ArchBertGraphFeatureExtractor, bucket
 
 from .hard_facts_autonet import HardFacts
-from .hard_questions_autonet import hard_answers
+from .hard_questions_autonet import hard_answers, hard_row, sample_hard_questions
 from .hard_types_autonet import HARD_TYPES
-from .hard_views_autonet import view_of
+from .hard_views_autonet import all_views, view_of
+from .samples_autonet import Order, draw_network
 
 CONFIG = "aqa_hard"
 PAIR_TYPE = "(pairs)"
-_BUCKETED = ("width", "extreme_width")
+_BUCKETED = ("width", "extreme_width", "setting", "block_repeats")
 _SWAPS = 30
 _LIMIT_TRIALS = 20
 
@@ -99,16 +106,19 @@ def ceilings(rows: Rows, digests: Mapping[tuple[str, str], str]) -> dict[str, fl
 
 
 def bucket_ceilings(rows: Rows) -> dict[str, float]:
-    """Type -> the same where all that is known of a size is its bucket (counts and depths are exact in the tokens)."""
-    groups: dict[tuple[str, int], Counter[int]] = defaultdict(Counter)
+    """Type -> the same where all that is known of the numbers of the answer is their buckets.
+
+    Only types that ask for numbers which the tokens hold in buckets; counts and depths are exact in the tokens.
+    """
+    groups: dict[Any, Counter[tuple[int, ...]]] = defaultdict(Counter)
     for row in rows:
         if row["question_type"] in _BUCKETED and row["answer_type"] == "number":
-            number = int(row["answers"][0])
-            groups[measured_type(row), int(bucket(np.array(number)))][number] += 1
+            numbers = tuple(map(int, row["answers"]))
+            groups[measured_type(row), row["question_type"], tuple(bucket(np.array(numbers)).tolist())][numbers] += 1
     right, total = Counter[str](), Counter[str]()
-    for (kind, _), numbers in groups.items():
-        right[kind] += numbers.most_common(1)[0][1]
-        total[kind] += numbers.total()
+    for (kind, *_), found in groups.items():
+        right[kind] += found.most_common(1)[0][1]
+        total[kind] += found.total()
     return {kind: right[kind] / total[kind] for kind in total}
 
 
@@ -185,34 +195,121 @@ def _tables(folder: Path, config: str, split: str) -> list[dict[str, Any]]:
     return [row for path in files for row in pq.read_table(path).to_pylist()]
 
 
-def _lines(folder: Path, twins: bool) -> Iterator[str]:
+class Material(NamedTuple):
+    """What is measured.
+
+    Attributes:
+        train: rows that priors are learned from.
+        validation: rows that they are measured on.
+        digests: (arch_id, view) -> digest of its encoding.
+    """
+
+    train: Rows
+    validation: Rows
+    digests: Mapping[tuple[str, str], str]
+
+
+def fresh_network(order: Order) -> Material:
+    """The hard questions of a network that is drawn now."""
+    drawn = draw_network(order)
+    views = all_views(drawn.graph, drawn.network)
+    questions = sample_hard_questions(random.Random(f"{order.random_seed}/hard"), views, split=order.split)
+    rows = [hard_row(order.arch_id, question) for question in questions]
+    extractor = ArchBertGraphFeatureExtractor()
+    digests = {(order.arch_id, view): digest(graph, extractor) for view, graph in views.items()}
+    return Material(rows, [], digests) if order.split == "train" else Material([], rows, digests)
+
+
+def fresh_material(count: int, seed: int, num_proc: int) -> Material:
+    """`count` networks to learn priors from and `count` to measure on, drawn now and kept nowhere."""
+    orders = [Order(seed, split, index) for split in ("train", "validation") for index in range(count)]
+    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn")) as pool:
+        found = list(tqdm(pool.map(fresh_network, orders, chunksize=8), total=len(orders), unit="net"))
+    train, validation = ([row for made in found for row in made[side]] for side in (0, 1))
+    return Material(train, validation, {key: value for made in found for key, value in made.digests.items()})
+
+
+def material_of(folder: Path) -> Material:
+    """The rows of a data folder with the splits train and validation.
+
+    Raises:
+        ValueError: a split has no rows.
+    """
     extractor = ArchBertGraphFeatureExtractor()
     rows = {split: _tables(folder, CONFIG, split) for split in ("train", "validation")}
-    everything = rows["train"] + rows["validation"]
+    for split, found in rows.items():
+        if not found:
+            raise ValueError(f"{folder} has no rows of {CONFIG} for the split {split!r}.")
     architectures = {r["arch_id"]: r for split in rows for r in _tables(folder, "architectures", split)}
-    needed = sorted({(row["arch_id"], row["view"]) for row in everything})
+    needed = sorted({(row["arch_id"], row["view"]) for found in rows.values() for row in found})
     digests = {key: digest(view_of(architectures[key[0]], key[1]), extractor) for key in needed}
-    prior, ceiling = priors(rows["train"], rows["validation"]), ceilings(everything, digests)
-    in_bucket = bucket_ceilings(everything)
-    counts = Counter(map(measured_type, everything))
-    graphs = {name: ArchitectureGraph.from_row(row) for name, row in architectures.items()} if twins else {}
-    stable = stability(everything, graphs) if twins else {}
-    yield "| type | share | prior | ceiling | size known by its bucket | rewired | resized |"
-    yield "|---|---|---|---|---|---|---|"
+    return Material(rows["train"], rows["validation"], digests)
+
+
+def twins_of(folder: Path) -> dict[str, tuple[float, float, int]]:
+    """`stability` of the rows of a data folder."""
+    splits = ("train", "validation")
+    architectures = [row for split in splits for row in _tables(folder, "architectures", split)]
+    rows = [row for split in splits for row in _tables(folder, CONFIG, split)]
+    return stability(rows, {row["arch_id"]: ArchitectureGraph.from_row(row) for row in architectures})
+
+
+def measure(material: Material, stable: Mapping[str, tuple[float, float, int]] | None = None) -> list[dict[str, Any]]:
+    """One dictionary for each type, most frequent first; shares from 0 to 1.
+
+    Args:
+        material: the rows.
+        stable: what `stability` found, to be added.
+    """
+    everything = [*material.train, *material.validation]
+    ceiling, in_bucket = ceilings(everything, material.digests), bucket_ceilings(everything)
+    prior = priors(material.train, material.validation)
+    counts, validation = Counter(map(measured_type, everything)), Counter(map(measured_type, material.validation))
+    table = []
     for kind, count in counts.most_common():
-        rewired, resized, _ = stable.get(kind, (float("nan"), float("nan"), 0))
-        values = (count / len(everything), prior.get(kind, 0.0), ceiling[kind], in_bucket.get(kind, float("nan")))
-        yield f"| {kind} | " + " | ".join(f"{100 * v:.1f}" for v in (*values, rewired, resized)) + " |"
+        lowest = min(ceiling[kind], in_bucket.get(kind, 1.0))
+        line = {"type": kind, "rows": count, "prior_rows": validation[kind], "prior": prior.get(kind, 0.0)}
+        table.append(line | {"ceiling": lowest} | _twins((stable or {}).get(kind)))
+    return table
+
+
+def _twins(found: tuple[float, float, int] | None) -> dict[str, float]:
+    return {"rewired": found[0], "resized": found[1]} if found else {}
+
+
+def markdown(table: Sequence[Mapping[str, Any]]) -> str:
+    """The lines of `measure` as a table, in percent."""
+    names = list(dict.fromkeys(name for line in table for name in line if name != "prior_rows"))
+    lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for line in table:
+        cells = (line.get(name, "") for name in names)
+        lines.append(f"| {' | '.join(f'{100 * x:.1f}' if isinstance(x, float) else str(x) for x in cells)} |")
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a table of shares, priors and ceilings in percent."""
+    """Print a table of rows, priors and ceilings in percent, and keep it as JSON if wanted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with the Parquet files of the data set")
-    parser.add_argument("--twins", action="store_true", help="also change graphs without changing their encodings")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="folder with the Parquet files of the data set")
+    source.add_argument("--fresh", type=int, help="number of networks to draw for each of two splits instead")
+    parser.add_argument("--seed", type=int, default=1, help="decides which networks are drawn")
+    parser.add_argument("--num_proc", type=int, default=1, help="number of processes that draw")
+    parser.add_argument("--twins", action="store_true", help="also change graphs of --data, but not their encodings")
+    parser.add_argument("--json", type=Path, help="file to write the table to")
     options = parser.parse_args(arguments)
-    for line in _lines(options.data, options.twins):
-        print(line)
+    if options.twins and not options.data:
+        parser.error("--twins needs --data")
+    if options.data:
+        table = measure(material_of(options.data), twins_of(options.data) if options.twins else None)
+    else:
+        table = measure(fresh_material(options.fresh, options.seed, options.num_proc))
+    print(markdown(table))
+    if options.json:
+        given = f"--data DIR{' --twins' if options.twins else ''}"
+        given = given if options.data else f"--fresh {options.fresh} --seed {options.seed}"
+        result = {"command": f"python -m dataset_scripts.autonet.measure_hard {given}", "types": table}
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

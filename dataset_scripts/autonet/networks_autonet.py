@@ -25,6 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from . import branching_styles_autonet as branching
+from . import held_out_sequence_styles_autonet as new_sequences
+from . import held_out_vision_styles_autonet as new_vision
 from . import sequence_styles_autonet as sequences
 from . import transformer_styles_autonet as transformers
 from . import vision_styles_autonet as vision
@@ -40,6 +42,7 @@ from .boundary_cells_autonet import (
     VideoHead,
 )
 from .draft_autonet import Draft
+from .fusion_cells_autonet import Lengthen, SharedHead, Shorten, Spread, ToSignal
 from .graph_cells_autonet import ImageHead, SearchedStage
 from .mixing_cells_autonet import (
     Fourier,
@@ -81,7 +84,7 @@ class Style(NamedTuple):
     Attributes:
         draft: function that writes one random network.
         weight: how often the style is drawn, relative to the others.
-        held_out: never drawn unless named: for tests of generalization to unseen composition.
+        held_out: drawn for the split `test` only, or by name: to measure generalization to unseen composition.
     """
 
     draft: Callable[[Draft], None]
@@ -95,7 +98,7 @@ STYLES: dict[str, Style] = {
     "plain_cnn": Style(vision.plain_cnn, 9),
     "branch_cnn": Style(branching.branch_cnn, 6),
     "unet": Style(branching.unet, 5),
-    "video": Style(branching.video, 4),
+    "video": Style(branching.video, 5),
     "vit": Style(transformers.vit, 11),
     "text_encoder": Style(transformers.text_encoder, 10),
     "decoder": Style(transformers.decoder, 10),
@@ -107,9 +110,23 @@ STYLES: dict[str, Style] = {
     "hybrid": Style(sequences.hybrid, 5),
     "bag": Style(sequences.bag, 3),
     "two_towers": Style(sequences.two_towers, 5),
-    "queries": Style(transformers.queries, 3, held_out=True),
+    "queries": Style(new_vision.queries, 3, held_out=True),
+    "resolutions": Style(new_vision.resolutions, 3, held_out=True),
+    "pyramid": Style(new_vision.pyramid, 3, held_out=True),
+    "autoencoder": Style(new_vision.autoencoder, 3, held_out=True),
+    "latents": Style(new_sequences.latents, 4, held_out=True),
+    "co_attention": Style(new_sequences.co_attention, 4, held_out=True),
+    "funnel": Style(new_sequences.funnel, 4, held_out=True),
+    "masks": Style(new_sequences.masks, 4, held_out=True),
 }
-"""Style name -> `Style`. Weights are relative; `held_out` styles are drawn only by name."""
+"""Style name -> `Style`. Weights are relative within the styles that are held out and within those that are not."""
+
+TRAIN_STYLES: tuple[str, ...] = tuple(name for name, style in STYLES.items() if not style.held_out)
+HELD_OUT_STYLES: tuple[str, ...] = tuple(name for name, style in STYLES.items() if style.held_out)
+SPLIT_STYLES: dict[str, tuple[str, ...]] = {
+    "train": TRAIN_STYLES, "validation": TRAIN_STYLES, "test": HELD_OUT_STYLES,
+}  # fmt: skip
+"""Split -> the styles that its networks are drawn from."""
 
 
 class Keep(nn.Module):
@@ -178,7 +195,8 @@ BLOCKS: dict[str, Callable[..., nn.Module]] = {
     "merge": PatchMerge, "window": _window, "spatial": SpatialCell, "rotary": Rotary, "relative_bias": RelativeBias,
     "transformer": TransformerCell, "recurrent": Recurrent, "mixer": Mixer, "state_space": StateSpace,
     "time_mix": TimeMix, "fourier": Fourier, "sequence_conv": SequenceConv, "sequence_head": SequenceHead,
-    "tower": Tower, "queries": Queries,
+    "tower": Tower, "queries": Queries, "shared_head": SharedHead, "shorten": Shorten, "lengthen": Lengthen,
+    "to_signal": ToSignal, "spread": Spread,
 }  # fmt: skip
 """Block name -> what builds it from the arguments of an item."""
 
@@ -228,26 +246,29 @@ class CellNetwork(nn.Module):
         return outputs[0] if len(outputs) == 1 else outputs
 
 
-def sample_network(seed: int, style: str | None = None, size: str = "normal") -> dict[str, Any]:
+def sample_network(seed: int, style: str | None = None, size: str = "normal", split: str = "train") -> dict[str, Any]:
     """Draw a random network.
 
     Args:
         seed: decides everything; nothing else is random.
-        style: a key of `STYLES`; None draws one that is not held out.
+        style: a key of `STYLES`; None draws one of the split.
         size: `normal`, or `tiny` for networks that run and train in milliseconds.
+        split: `train` or `validation` draw from `TRAIN_STYLES`, `test` from `HELD_OUT_STYLES`.
 
     Returns:
         A spec of JSON values for `build_network` and `example_inputs`.
 
     Raises:
-        ValueError: for a style or a size that does not exist.
+        ValueError: for a style, a size or a split that does not exist.
     """
+    if split not in SPLIT_STYLES:
+        raise ValueError(f"split is {split!r}, allowed are {', '.join(SPLIT_STYLES)}")
     if style is not None and style not in STYLES:
         raise ValueError(f"style is {style!r}, allowed are {', '.join(STYLES)}")
     if size not in ("normal", "tiny"):
         raise ValueError(f"size is {size!r}, allowed are 'normal' and 'tiny'")
     rng = random.Random(seed)
-    names = [name for name, entry in STYLES.items() if not entry.held_out]
+    names = SPLIT_STYLES[split]
     drawn = rng.choices(names, [STYLES[name].weight for name in names])[0]
     style = style or drawn
     draft = Draft(rng, size == "tiny")

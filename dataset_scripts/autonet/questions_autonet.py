@@ -1,7 +1,7 @@
 """Questions of AutoNet-AQA (paper, section 4.2.1, Table 10 and appendix A.4).
 
 * Every question type of `processing_archbert.questions_archbert` has eighteen or more forms and two or three that only
-  the validation split uses, so that a model meets wordings that it has not been trained on.
+  the splits beside train use, so that a model meets wordings that it has not been trained on.
 * Forms are filled with a name of the network and, where a type has subjects, a name of the layer.
 * A text belongs to exactly one intent, that is to one question type and subject.
 """
@@ -19,7 +19,7 @@ from processing_archbert.questions_archbert import QUESTION_TYPES
 from .layer_phrases_autonet import LAYER_PHRASES, noun_phrase, with_article
 
 QUESTIONS_PER_ARCHITECTURE = 35
-SPLITS = ("train", "validation")
+SPLITS = ("train", "validation", "test")
 
 NETWORK_NAMES: tuple[str, ...] = (
     "this neural architecture", "this neural network", "this architecture", "this network", "this model",
@@ -279,17 +279,26 @@ def all_intents() -> list[tuple[str, str]]:
     return [(kind, subject) for kind, subjects in QUESTION_TYPES.items() for subject in subjects or ("",)]
 
 
+def is_held_out(split: str) -> bool:
+    """Whether a split has wordings that train has not.
+
+    Raises:
+        ValueError: an unknown split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"{split!r} is no split; there are {', '.join(SPLITS)}.")
+    return split != "train"
+
+
 def question_forms(question_type: str, split: str) -> tuple[str, ...]:
-    """Forms of a question type that a split uses; validation uses those of train and its own.
+    """Forms of a question type that a split uses; validation and test use those of train and held-out ones.
 
     Raises:
         ValueError: an unknown question type or split.
     """
-    if split not in SPLITS:
-        raise ValueError(f"{split!r} is no split; there are {', '.join(SPLITS)}.")
     if question_type not in _FORMS:
         raise ValueError(f"{question_type!r} is no question type; there are {', '.join(_FORMS)}.")
-    return _FORMS[question_type] + (_HELD_OUT_FORMS[question_type] if split == "validation" else ())
+    return _FORMS[question_type] + (_HELD_OUT_FORMS[question_type] if is_held_out(split) else ())
 
 
 def sample_question(rng: random.Random, question_type: str, subject: str = "", split: str = "train") -> str:
@@ -324,7 +333,7 @@ def sample_questions(
         rng: source of randomness.
         facts: facts of the architecture; an incomplete graph gives no true answers and is refused.
         n: number of questions.
-        split: `"train"` or `"validation"`.
+        split: one of `SPLITS`.
 
     Raises:
         ValueError: an incomplete graph, an unknown split, or `n` below 1.

@@ -3,8 +3,8 @@
     python -m dataset_scripts.autonet.script_autonet --out DIR
 
 `datasets` 3 copies the modules that a script imports from its own folder and nothing else. So the modules of
-`processing_archbert` that the generator needs are laid beside the script, imports of that package become relative, and
-the script names each of them.
+`processing_archbert` and `dataset_scripts.release` that the generator needs are laid beside the script, imports of
+those packages become relative, and the script names each of them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 PROCESSING = FOLDER.parents[1] / "processing_archbert"
+RELEASE = FOLDER.parent / "release"
 SCRIPT = "autonet.py"
 _MARK = "# `datasets` 3 copies only"
-_PACKAGE_IMPORT = re.compile(r"^from processing_archbert\.(\w+) import", re.MULTILINE)
+_PROCESSING_IMPORT = re.compile(r"^from processing_archbert\.(\w+) import", re.MULTILINE)
+_RELEASE_IMPORT = re.compile(r"^from dataset_scripts\.release\.(\w+) import", re.MULTILINE)
 _SIBLING_IMPORT = re.compile(r"^from \.(?: import )?(\w+)", re.MULTILINE)
 
 
@@ -33,12 +35,14 @@ def write_script(output_dir: str | Path) -> list[str]:
     output = Path(output_dir)
     output.mkdir(parents=True, exist_ok=True)
     own = _files(FOLDER, {"autonet"})
-    processing = _files(PROCESSING, {name for text in own.values() for name in _PACKAGE_IMPORT.findall(text)})
-    texts = {name: _PACKAGE_IMPORT.sub(r"from .\1 import", text) for name, text in own.items()}
-    modules = [Path(name).stem for name in processing]
+    release = _files(RELEASE, {name for text in own.values() for name in _RELEASE_IMPORT.findall(text)})
+    processing = _files(PROCESSING, {name for text in own.values() for name in _PROCESSING_IMPORT.findall(text)})
+    texts = {name: _RELEASE_IMPORT.sub(r"from .\1 import", text) for name, text in own.items()}
+    texts = {name: _PROCESSING_IMPORT.sub(r"from .\1 import", text) for name, text in texts.items()}
+    modules = [Path(name).stem for name in (*processing, *release)]
     named = "".join(f"from .{module} import __doc__ as _{module}\n" for module in modules)
     texts[SCRIPT] = texts[SCRIPT].replace(_MARK, f"{named}{_MARK}", 1)
-    texts |= processing
+    texts |= processing | release
     for name, text in sorted(texts.items()):
         (output / name).write_text(text, encoding="utf-8")
     (output / "README.md").write_bytes((FOLDER / "README.md").read_bytes())

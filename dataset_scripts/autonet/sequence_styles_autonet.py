@@ -58,7 +58,7 @@ def _signal_stem(draft: Draft, width: int) -> tuple[int, str]:
     draft.features([1 if wave else draft.rng.choice((40, 64, 80, 128)), 4096 if wave else 64])
     cin, side = draft.inputs[-1]["shape"]
     layers = draft.rng.randint(2, 3) if draft.tiny else draft.rng.randint(2, 8)
-    pooled = draft.pick(MaxPool1d=20, AvgPool1d=18, LPPool1d=13, _=49)
+    pooled = draft.pick(MaxPool1d=21, AvgPool1d=20, LPPool1d=20, _=39)
     first_only = draft.maybe(0.3)
     for i in range(layers):
         kernel = (
@@ -238,7 +238,7 @@ def two_towers(draft: Draft) -> None:
         final_norm(draft, other, 0.7)
     elif kind == "recurrent":
         recurrent_cells(draft)
-    form = draft.pick(product=45, bilinear=30, cosine=25)
+    form = draft.pick(product=20, bilinear=30, cosine=25, distance=25)
     draft.add(
         "tower",
         {"dim": dim, "other": draft.channels, "width": draft.width((64, 128, 256, 512)), "form": form},

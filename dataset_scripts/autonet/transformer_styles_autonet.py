@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .draft_autonet import Draft
-from .vision_styles_autonet import image_head, residual_stage, stem, unit
+from .vision_styles_autonet import image_head
 
 WIDTHS = (64, 128, 192, 256, 312, 384, 512, 640, 768, 768, 1024, 1024, 1280, 1536, 2048, 2560, 4096)
 TEXT_ACTIVATIONS = ("GELU", "GELU", "GELU", "ReLU", "SiLU", "Tanh")
@@ -422,27 +422,3 @@ def _spatial(draft: Draft) -> None:
     else:
         final_norm(draft, cin, 0.6)
         sequence_head(draft, cin, draft.pick(none=30, features=10, classes=60), (10, 100, 1000))
-
-
-def queries(draft: Draft) -> None:
-    """A convolution network, a transformer over its positions and a decoder of learned queries with two heads."""
-    draft.prefer(("BatchNorm2d", "GroupNorm", "LayerNorm"), ("LayerNorm", "RMSNorm"), ("ReLU", "GELU", "SiLU"))
-    stem(draft, 32 if draft.tiny else 64)
-    kind = draft.pick(basic=35, bottleneck=45, inverted=20)
-    for _ in range(1 if draft.tiny else draft.rng.randint(2, 4)):
-        stride = 2 if draft.side >= 4 else 1
-        residual_stage(draft, kind, min(draft.channels * 2, 512), stride, draft.depth(9.0, 6, 0.15))
-    dim = draft.width((64, 128, 256, 256, 512))
-    unit(draft, dim, 1, norm="", act="")
-    draft.add("to_sequence", {"cin": dim, "positions": draft.side**2}, 1, to="memory")
-    heads, placement = heads_of(draft, dim), draft.pick(pre=40, post=60)
-    stack(draft, transformer_args(draft, dim, heads, placement=placement), ["memory"], 12, 0.4, "memory")
-    draft.add("queries", {"count": draft.rng.choice((10, 50, 100)), "dim": dim, "table": draft.maybe(0.5)}, 1,
-              take=["memory"])  # fmt: skip
-    cells = transformer_args(draft, dim, heads, memory=dim, placement=placement)
-    stack(draft, cells, ["x", None, "memory"], 12)
-    final_norm(draft, dim, 0.6)
-    draft.add("linear", {"cin": dim, "cout": draft.rng.choice((21, 92, 251))}, 1, to="scores")
-    for i, cout in enumerate((dim, dim, 4)):
-        draft.add("dense_unit", {"cin": dim, "cout": cout, "act": "ReLU:function" if i < 2 else "Sigmoid:function"}, 2)
-    draft.outputs = ["scores", "x"]
