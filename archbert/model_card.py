@@ -24,6 +24,8 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
+NAMESPACE = "archbert"
+"""Owner of the published repositories."""
 RESULTS_BEGIN, RESULTS_END = "<!-- results:begin -->", "<!-- results:end -->"
 PROVENANCE = ("command", "data", "seed", "seeds", "commit", "hardware", "versions", "date")
 NO_RESULTS = "No results have been recorded yet."
@@ -125,7 +127,7 @@ def write_model_card(
         data: what it was trained on, as names and values or as a sentence; by default the ``training_data`` that a
             table records.
         name: name of the model; by default the folder's.
-        repo_id: how the usage snippets name the model; by default ``archbert/NAME``.
+        repo_id: how the usage snippets name the model; by default ``NAMESPACE/NAME``.
 
     Returns:
         The path of the card.
@@ -136,7 +138,7 @@ def write_model_card(
     text = _CARD.format(
         metadata=_metadata(name).to_yaml(),
         name=name,
-        repo=repo_id or f"archbert/{name}",
+        repo=repo_id or f"{NAMESPACE}/{name}",
         model=_model_section(values),
         results=results_markdown(tables, heading="###"),
         data=_data_section(data if data is not None else _recorded_data(tables)),
@@ -200,7 +202,7 @@ def _metadata(name: str) -> ModelCardData:
         library_name="transformers",
         pipeline_tag="graph-ml",
         tags=["archbert", "neural-architecture", "architecture-question-answering", "graph-attention"],
-        datasets=["archbert/autonet"],
+        datasets=[f"{NAMESPACE}/autonet"],
         metrics=["exact_match", "f1"],
         model_name=name,
     )

@@ -1,8 +1,8 @@
-"""A small HTTP server that answers what the Hugging Face clients ask of a Hub when they read model repositories.
+"""A small HTTP server that answers what the Hugging Face clients ask of a Hub when they read repositories.
 
-* one folder per repository, one revision (``main``), whose commit hash is computed from the files;
-* the model information, the file tree and the files themselves (``HEAD``, ``GET``, byte ranges), with the headers and
-  the error codes that ``huggingface_hub`` looks for;
+* models and data sets; one folder for each branch of a repository, its commit hash computed from the files;
+* the repository's information, the file tree and the files themselves (``HEAD``, ``GET``, byte ranges), with the
+  headers and the error codes that ``huggingface_hub`` looks for;
 * every request is kept in `LocalHub.requests`: a test can assert what a client asked, or that it asked nothing.
 
 The clients read their endpoint when they are imported: run them in a child process with `LocalHub.environment`.
@@ -21,35 +21,68 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
-_INFO = re.compile(r"^/api/models/(?P<repo>[^/]+/[^/]+)(?:/revision/(?P<revision>[^/]+))?$")
-_TREE = re.compile(r"^/api/models/(?P<repo>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?$")
-_RESOLVE = re.compile(r"^/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)$")
+MAIN = "main"
+LARGE_FILES = (".safetensors", ".parquet")
+"""Suffixes of the files that are kept apart, known by their SHA-256."""
+
+_API = r"^/api/(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+)"
+_INFO = re.compile(_API + r"(?:/revision/(?P<revision>[^/]+))?$")
+_TREE = re.compile(_API + r"/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?$")
+_RESOLVE = re.compile(r"^/(?:(?P<kind>datasets)/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)$")
 
 
-class _Repository:
-    """The files of one model repository, read from a folder (symbolic links are followed)."""
+def repository_key(kind: str | None, name: str) -> str:
+    """How a repository is kept: ``owner/name`` of a model, ``datasets/owner/name`` of a data set."""
+    return f"datasets/{name}" if kind == "datasets" else name
 
-    def __init__(self, folder: Path) -> None:
-        self.files = {
-            path.relative_to(folder).as_posix(): path.read_bytes()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
-        digest = hashlib.sha1()
-        for name, content in self.files.items():
+
+class _Branch:
+    """The files of a branch, as name and content, and the hash of its newest commit."""
+
+    def __init__(self, files: Mapping[str, bytes], commits: int = 0) -> None:
+        self.files = dict(files)
+        self.commits = commits
+        digest = hashlib.sha1(str(commits).encode())
+        for name, content in sorted(self.files.items()):
             digest.update(name.encode() + b"\0" + content)
         self.sha = digest.hexdigest()
 
-    def has_revision(self, revision: str | None) -> bool:
-        """Whether `revision` names the only commit: ``main`` or its hash."""
-        return revision in (None, "main", self.sha)
+    @classmethod
+    def of(cls, folder: Path) -> _Branch:
+        """The files of a folder (symbolic links are followed)."""
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        return cls({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
 
-    @staticmethod
-    def etag(content: bytes) -> str:
-        """The git blob hash of a file, which the real Hub sends as its ETag."""
+    def etag(self, name: str) -> str:
+        """What the real Hub sends as ETag: SHA-256 of a large file, and the git blob hash of any other."""
+        content = self.files[name]
+        if name.endswith(LARGE_FILES):
+            return hashlib.sha256(content).hexdigest()
         return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """A file as the tree shows it."""
+        entry = {"type": "file", "path": name, "size": len(self.files[name]), "oid": self.etag(name)}
+        if name.endswith(LARGE_FILES):
+            entry |= {"oid": self.etag(name)[:40], "lfs": {"oid": self.etag(name), "size": entry["size"]}}
+            entry["lfs"]["pointerSize"] = 134
+        return entry
+
+
+class _Repository:
+    """One repository: its branches by name."""
+
+    def __init__(self, branches: Mapping[str, _Branch]) -> None:
+        self.branches = dict(branches)
+
+    def at(self, revision: str | None) -> _Branch | None:
+        """The branch of this name or with this commit; None where there is none."""
+        found = [
+            b for name, b in self.branches.items() if revision in (name, b.sha) or (not revision and name == MAIN)
+        ]
+        return found[0] if found else None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -71,37 +104,40 @@ class _Handler(BaseHTTPRequestHandler):
         for pattern, answer in ((_INFO, self._info), (_TREE, self._tree), (_RESOLVE, self._resolve)):
             if match := pattern.match(path):
                 fields = match.groupdict()
-                repository = self.server.repositories.get(fields["repo"])
+                repository = self.server.repositories.get(repository_key(fields["kind"], fields["repo"]))
                 if repository is None:
                     return self._error("RepoNotFound", f"no repository {fields['repo']}", status=401)
-                if not repository.has_revision(fields["revision"]):
+                branch = repository.at(fields["revision"])
+                if branch is None:
                     return self._error("RevisionNotFound", f"no revision {fields['revision']}")
-                return answer(repository, fields)
+                return answer(branch, fields)
         return self._error("", f"nothing is served at {path}")
 
-    def _info(self, repository: _Repository, fields: Mapping[str, str]) -> None:
-        siblings = [{"rfilename": name} for name in repository.files]
+    def _info(self, branch: _Branch, fields: Mapping[str, str]) -> None:
+        siblings = [{"rfilename": name} for name in branch.files]
         state = {"private": False, "disabled": False, "gated": False, "downloads": 0, "likes": 0, "tags": []}
-        self._json({"id": fields["repo"], "sha": repository.sha, "siblings": siblings, **state})
+        self._json({"id": fields["repo"], "sha": branch.sha, "siblings": siblings, **state})
 
-    def _tree(self, repository: _Repository, fields: Mapping[str, str]) -> None:
+    def _tree(self, branch: _Branch, fields: Mapping[str, str]) -> None:
         prefix = f"{fields['path'].strip('/')}/" if fields["path"] else ""
-        entries = [
-            {"type": "file", "path": name, "size": len(content), "oid": repository.etag(content)}
-            for name, content in repository.files.items()
-            if name.startswith(prefix)
-        ]
-        if entries:
-            self._json(entries)
+        names = [name for name in branch.files if name.startswith(prefix)]
+        if not names:
+            return self._error("EntryNotFound", f"no folder {prefix}", {"X-Repo-Commit": branch.sha})
+        recursive = parse_qs(urlsplit(self.path).query).get("recursive", ["false"])[0].lower() in ("true", "1")
+        folders = {prefix + name[len(prefix) :].split("/")[0] for name in names if "/" in name[len(prefix) :]}
+        if not recursive:
+            names = [name for name in names if "/" not in name[len(prefix) :]]
         else:
-            self._error("EntryNotFound", f"no folder {prefix}", {"X-Repo-Commit": repository.sha})
+            folders = {name.rsplit("/", 1)[0] for name in names if "/" in name[len(prefix) :]}
+        listed = [{"type": "directory", "path": name, "size": 0, "oid": "0" * 40} for name in sorted(folders)]
+        return self._json([*listed, *map(branch.entry, names)])
 
-    def _resolve(self, repository: _Repository, fields: Mapping[str, str]) -> None:
-        content = repository.files.get(fields["path"])
-        headers = {"X-Repo-Commit": repository.sha}
+    def _resolve(self, branch: _Branch, fields: Mapping[str, str]) -> None:
+        content = branch.files.get(fields["path"])
+        headers = {"X-Repo-Commit": branch.sha}
         if content is None:
             return self._error("EntryNotFound", f"no file {fields['path']}", headers)
-        headers.update({"ETag": f'"{repository.etag(content)}"', "Accept-Ranges": "bytes"})
+        headers.update({"ETag": f'"{branch.etag(fields["path"])}"', "Accept-Ranges": "bytes"})
         start, end, status = 0, len(content), 200
         if (match := re.match(r"bytes=(\d+)-(\d*)$", self.headers.get("Range", ""))) and self.server.ranges:
             start, status = int(match[1]), 206
@@ -132,24 +168,35 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, repositories: Mapping[str, _Repository], handler: type[_Handler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
-        self.repositories = repositories
+        self.repositories = dict(repositories)
         self.ranges = True
         self.sent = 0
         self.requests: list[str] = []
 
 
 class LocalHub:
-    """A local Hub of model repositories, used as a context manager.
+    """A local Hub, used as a context manager.
 
     Args:
-        repositories: ``owner/name`` to the folder whose files the repository has.
+        repositories: ``owner/name`` of a model, or ``datasets/owner/name``, to the folder whose files the repository
+            has, or to a mapping of branches to such folders.
     """
 
     handler: type[_Handler] = _Handler
+    server: type[_Server] = _Server
 
-    def __init__(self, repositories: Mapping[str, str | os.PathLike[str]]) -> None:
-        served = {name: _Repository(Path(folder)) for name, folder in repositories.items()}
-        self._server = _Server(served, self.handler)
+    def __init__(
+        self, repositories: Mapping[str, str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]]
+    ) -> None:
+        served = {
+            name: _Repository(
+                {branch: _Branch.of(Path(folder)) for branch, folder in folders.items()}
+                if isinstance(folders, Mapping)
+                else {MAIN: _Branch.of(Path(folders))}
+            )
+            for name, folders in repositories.items()
+        }
+        self._server = self.server(served, self.handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property

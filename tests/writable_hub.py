@@ -1,4 +1,4 @@
-"""A local Hub that also takes uploads: repositories are created, large files sent, and commits made, in memory."""
+"""A local Hub that also takes uploads: repositories and branches are created, files sent, commits made, in memory."""
 
 from __future__ import annotations
 
@@ -10,109 +10,154 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from local_hub import LocalHub, _Handler, _Repository, _Server
+from local_hub import LARGE_FILES, MAIN, LocalHub, _Branch, _Handler, _Repository, _Server, repository_key
 
-USER = "tester"
-LARGE_FILES = (".safetensors", ".parquet")
-"""Suffixes of the files that are sent by themselves, before the commit that names them."""
+USER, TOKEN = "tester", "token"
 
-_PREUPLOAD = re.compile(r"^/api/models/(?P<repo>[^/]+/[^/]+)/preupload/main$")
-_COMMIT = re.compile(r"^/api/models/(?P<repo>[^/]+/[^/]+)/commit/main$")
-_LARGE = re.compile(r"^/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch$")
-
-
-class _WritableRepository(_Repository):
-    """Files in memory; every commit gives a new hash."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.commits = 0
-        self.commit({})
-
-    def commit(self, files: Mapping[str, bytes]) -> None:
-        """Add or replace files."""
-        self.files |= files
-        self.commits += 1
-        self.sha = hashlib.sha1(f"{self.commits} {sorted(self.files)}".encode()).hexdigest()
+_API = r"^/api/(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+)"
+_PREUPLOAD = re.compile(_API + r"/preupload/(?P<branch>[^/]+)$")
+_COMMIT = re.compile(_API + r"/commit/(?P<branch>[^/]+)$")
+_NEW_BRANCH = re.compile(_API + r"/branch/(?P<branch>[^/]+)$")
+_LARGE = re.compile(r"^/(?:(?P<kind>datasets)/)?(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch$")
 
 
 class _WritingHandler(_Handler):
-    server: _Server
+    server: _WritingServer
 
     def do_POST(self) -> None:
-        """Create a repository, say how files are to be sent, or commit."""
+        """Create a repository or a branch, say how files are to be sent, or commit."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"POST {path}")
-        if self.headers.get("Authorization") != "Bearer token":
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._error("", "no token", status=401)
+        if self._fails(f"POST {path}"):
+            return self._error("", "the server has broken down", status=500)
         if path == "/api/repos/create":
             return self._create(json.loads(body))
         if path == "/api/validate-yaml":
             return self._json({"errors": [], "warnings": []})
-        for pattern, answer in ((_PREUPLOAD, self._preupload), (_COMMIT, self._commit), (_LARGE, self._large)):
+        answers = (
+            (_PREUPLOAD, self._preupload), (_COMMIT, self._commit), (_NEW_BRANCH, self._branch), (_LARGE, self._large),
+        )  # fmt: skip
+        for pattern, answer in answers:
             if match := pattern.match(path):
-                repository: Any = self.server.repositories.get(match["repo"])
-                return answer(repository, body) if repository else self._error("RepoNotFound", "no repository")
+                repository = self.server.repositories.get(repository_key(match["kind"], match["repo"]))
+                if repository is None:
+                    return self._error("RepoNotFound", "no repository")
+                return answer(repository, match.groupdict(), body)
         return self._error("", f"nothing takes {path}")
 
     def do_PUT(self) -> None:
         """Take a large file."""
         content = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append(f"PUT {self.path}")
-        self._received()[hashlib.sha256(content).hexdigest()] = content
-        self._json({})
+        if self._fails(f"PUT {self.path}"):
+            return self._error("", "not taken", status=403)
+        self.server.received[hashlib.sha256(content).hexdigest()] = content
+        return self._json({})
 
-    def _received(self) -> dict[str, bytes]:
-        return self.server.__dict__.setdefault("received", {})
+    def _fails(self, request: str) -> bool:
+        """Whether this request is one of those that shall fail."""
+        pattern, allowed = self.server.failing
+        if not pattern or not re.search(pattern, request):
+            return False
+        self.server.failing = (pattern, allowed - 1)
+        return allowed <= 0
 
     def _create(self, asked: Mapping[str, Any]) -> None:
         name = f"{asked.get('organization') or USER}/{asked['name']}"
-        exists = name in self.server.repositories
+        key = repository_key(f"{asked.get('type') or 'model'}s", name)
+        exists = key in self.server.repositories
         if not exists:
-            dict.__setitem__(self.server.repositories, name, _WritableRepository())  # type: ignore[arg-type]
-        where = f"http://{self.headers['Host']}/{name}"
+            self.server.repositories[key] = _Repository({MAIN: _Branch({".gitattributes": b"*.parquet filter=lfs\n"})})
+        where = f"http://{self.headers['Host']}/{key}"
         self._json({"url": where, "name": name, "id": name}, status=409 if exists else 200)
 
-    def _preupload(self, repository: _WritableRepository, body: bytes) -> None:
+    def _branch(self, repository: _Repository, fields: Mapping[str, str], body: bytes) -> None:
+        if fields["branch"] in repository.branches:
+            return self._error("", "the branch exists", status=409)
+        start = repository.at(json.loads(body or b"{}").get("startingPoint"))
+        if start is None:
+            return self._error("RevisionNotFound", "no such starting point")
+        repository.branches[fields["branch"]] = start
+        return self._json({})
+
+    def _preupload(self, repository: _Repository, fields: Mapping[str, str], body: bytes) -> None:
+        if repository.at(fields["branch"]) is None:
+            return self._error("RevisionNotFound", f"no branch {fields['branch']}")
         files = [
             {"path": f["path"], "uploadMode": "lfs" if f["path"].endswith(LARGE_FILES) else "regular",
              "shouldIgnore": False, "oid": None}
             for f in json.loads(body)["files"]
         ]  # fmt: skip
-        self._json({"files": files})
+        return self._json({"files": files})
 
-    def _large(self, repository: _WritableRepository, body: bytes) -> None:
-        asked = json.loads(body)["objects"]
+    def _large(self, repository: _Repository, fields: Mapping[str, str], body: bytes) -> None:
+        """Where large files are to be sent; what has been received is not asked for again."""
         where = f"http://{self.headers['Host']}/large"
-        objects = [{**one, "actions": {"upload": {"href": f"{where}/{one['oid']}"}}} for one in asked]
+        objects = [
+            one if one["oid"] in self.server.received
+            else {**one, "actions": {"upload": {"href": f"{where}/{one['oid']}"}}}
+            for one in json.loads(body)["objects"]
+        ]  # fmt: skip
         self._send(
             json.dumps({"transfer": "basic", "objects": objects}).encode(), "application/vnd.git-lfs+json", {}, 200
         )
 
-    def _commit(self, repository: _WritableRepository, body: bytes) -> None:
-        files: dict[str, bytes] = {}
+    def _commit(self, repository: _Repository, fields: Mapping[str, str], body: bytes) -> None:
+        branch = repository.branches[fields["branch"]]
+        files = dict(branch.files)
         for line in body.splitlines():
             entry = json.loads(line)
             value = entry["value"]
+            if entry["key"] == "header" and value.get("parentCommit") not in (None, branch.sha):
+                return self._error("", "the branch has another commit", status=412)
             if entry["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif entry["key"] == "lfsFile":
-                files[value["path"]] = self._received()[value["oid"]]
-        repository.commit(files)
-        name = _COMMIT.match(unquote(urlsplit(self.path).path))["repo"]  # type: ignore[index]
-        where = f"http://{self.headers['Host']}/{name}/commit/{repository.sha}"
-        self._json({"success": True, "commitUrl": where, "commitOid": repository.sha, "hookOutput": ""})
+                files[value["path"]] = self.server.received[value["oid"]]
+            elif entry["key"] == "deletedFile":
+                del files[value["path"]]
+        branch = repository.branches[fields["branch"]] = _Branch(files, branch.commits + 1)
+        where = f"http://{self.headers['Host']}/{repository_key(fields['kind'], fields['repo'])}/commit/{branch.sha}"
+        return self._json({"success": True, "commitUrl": where, "commitOid": branch.sha, "hookOutput": ""})
+
+
+class _WritingServer(_Server):
+    def __init__(self, repositories: Mapping[str, _Repository], handler: type[_Handler]) -> None:
+        super().__init__(repositories, handler)
+        self.received: dict[str, bytes] = {}
+        self.failing: tuple[str, int] = ("", 0)
 
 
 class WritableHub(LocalHub):
     """A local Hub without repositories, for clients that create and fill them."""
 
     handler = _WritingHandler
+    server = _WritingServer
+
+    _server: _WritingServer
 
     def __init__(self) -> None:
         super().__init__({})
 
-    def files(self, repository: str) -> dict[str, bytes]:
-        """Path -> content of all files of a repository."""
-        return self._server.repositories[repository].files
+    def files(self, repository: str, branch: str = MAIN) -> dict[str, bytes]:
+        """Path -> content of all files of a branch, but for those that the Hub itself puts there."""
+        files = self._server.repositories[repository].branches[branch].files
+        return {name: content for name, content in files.items() if name != ".gitattributes"}
+
+    def commits(self, repository: str, branch: str = MAIN) -> int:
+        """Number of commits of a branch after its creation."""
+        return self._server.repositories[repository].branches[branch].commits
+
+    def forget(self) -> None:
+        """Have large files sent again, although they were received before."""
+        self._server.received.clear()
+
+    def fail(self, pattern: str, after: int = 0) -> None:
+        """Let requests such as ``"POST /api/..."`` that a regular expression finds fail, after so many of them.
+
+        An upload is refused (403), anything else breaks down (500). An empty pattern ends it.
+        """
+        self._server.failing = (pattern, after)
