@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .folder_release import SPLITS, DataFolder
+from .folder_release import DataFolder
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 CONTEXT: Mapping[str, Any] = {
@@ -36,7 +36,8 @@ CONTEXT: Mapping[str, Any] = {
 }  # fmt: skip
 REPOSITORY = "repository"
 PARQUET = "application/x-parquet"
-_TYPES = {"string": "sc:Text", "int32": "cr:Int32", "int64": "cr:Int64", "double": "cr:Float64", "bool": "sc:Boolean"}
+_TYPES = {"string": "sc:Text", "int32": "cr:Int32", "int64": "cr:Int64", "float": "cr:Float32",
+          "double": "cr:Float64", "bool": "sc:Boolean"}  # fmt: skip
 
 
 def croissant(about: Mapping[str, Any], data: Iterable[DataFolder], descriptions: Mapping[str, str]) -> dict[str, Any]:
@@ -56,12 +57,12 @@ def croissant(about: Mapping[str, Any], data: Iterable[DataFolder], descriptions
     """
     distribution = [_repository(about["url"])]
     records: list[dict[str, Any]] = []
-    splits: dict[str, None] = {}
-    for folder in data:
-        for config, names in folder.splits.items():
-            splits |= dict.fromkeys(names)
+    folders = list(data)
+    splits = dict.fromkeys(split for folder in folders for names in folder.splits.values() for split in names)
+    for folder in folders:
+        for config in folder.splits:
             distribution.append(_files(config))
-            records.append(_records(folder.schema(config), config, descriptions[config]))
+            records.append(_records(folder.schema(config), config, descriptions[config], splits))
     listed = {
         "@type": "cr:RecordSet", "@id": "splits", "name": "splits", "key": {"@id": "splits/name"},
         "description": "The splits of every config.", "dataType": "cr:Split",
@@ -89,14 +90,14 @@ def _files(config: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _records(schema: pa.Schema, config: str, description: str) -> dict[str, Any]:
+def _records(schema: pa.Schema, config: str, description: str, splits: Iterable[str]) -> dict[str, Any]:
     files = {"@id": f"{config}-files"}
     split = {
         "@type": "cr:Field", "@id": f"{config}/split", "name": "split", "description": "Split of the row.",
         "dataType": "sc:Text", "references": {"field": {"@id": "splits/name"}},
         "source": {
             "fileSet": files, "extract": {"fileProperty": "fullpath"},
-            "transform": {"regex": f"(?:.*{config}/)?({'|'.join(SPLITS)})(?:-.*parquet)?$"},
+            "transform": {"regex": f"(?:.*{config}/)?({'|'.join(splits)})(?:-.*parquet)?$"},
         },
     }  # fmt: skip
     fields = [_field(column, config, {"fileSet": files, "extract": {"column": column.name}}) for column in schema]

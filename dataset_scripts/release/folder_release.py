@@ -21,18 +21,19 @@ class DataFolder:
     Args:
         folder: the folder.
         configs: its configs in the order in which they are shown; those that are not there are left out.
+        splits: the splits that a config may have, in order.
 
     Attributes:
         path: the folder.
-        splits: config -> its splits, in the order of `SPLITS`.
+        splits: config -> its splits, in order.
 
     Raises:
         DataFolderError: there is no such folder, or none of the configs is in it.
     """
 
-    def __init__(self, folder: str | Path, configs: Sequence[str]) -> None:
+    def __init__(self, folder: str | Path, configs: Sequence[str], splits: Sequence[str] = SPLITS) -> None:
         self.path = Path(folder)
-        found = {config: tuple(s for s in SPLITS if self.files(config, s)) for config in configs}
+        found = {config: tuple(s for s in splits if self.files(config, s)) for config in configs}
         self.splits = {config: splits for config, splits in found.items() if splits}
         if not self.splits:
             raise DataFolderError(

@@ -60,9 +60,12 @@ def features_of(schema: pa.Schema) -> list[dict[str, Any]]:
     return [{"name": column.name} | _feature(column.type) for column in schema]
 
 
+_NAMES = {"float": "float32", "double": "float64"}
+
+
 def _feature(kind: pa.DataType) -> dict[str, Any]:
     if not pa.types.is_list(kind):
-        return {"dtype": str(kind)}
+        return {"dtype": _NAMES.get(str(kind), str(kind))}
     value = kind.value_type
     if pa.types.is_struct(value):
         return {"list": features_of(pa.schema(list(value)))}
