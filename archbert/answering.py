@@ -1,0 +1,122 @@
+"""Questions about one network: computed where the graph shows the answer, else predicted, else not told.
+
+A prediction that the graph contradicts is dropped, so that no answer disagrees with what the graph shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from processing_archbert.architecture_graph_archbert import ArchitectureGraph
+from processing_archbert.computed_answers_archbert import (
+    CANNOT_TELL,
+    PREDICTED,
+    answer_nodes,
+    computed_answer,
+    contradicted,
+)
+from processing_archbert.network_numbers_archbert import NetworkNumbers
+from processing_archbert.question_reading_archbert import names_something
+
+MIN_PROBABILITY = 0.5
+_CANDIDATES = 20
+_EXAMPLES = '"Which pooling is used?" or "How many layers are there?"'
+
+
+class Answer(NamedTuple):
+    """One answer, and its probability where it is predicted."""
+
+    text: str
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question with its answers.
+
+    Attributes:
+        question: the question.
+        basis: `computed`, `predicted` or `cannot_tell`.
+        answers: the answers; none where it cannot be told.
+        evidence: names of the nodes that show them.
+        nodes: their indices in the graph.
+        reason: why it cannot be told; else empty.
+    """
+
+    question: str
+    basis: str
+    answers: tuple[Answer, ...]
+    evidence: tuple[str, ...] = ()
+    nodes: tuple[int, ...] = ()
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary of plain values."""
+        plain = asdict(self)
+        plain["answers"] = [{"answer": a.text, "probability": a.probability} for a in self.answers]
+        return plain
+
+
+class Answerer:
+    """Answers questions about one network.
+
+    Args:
+        graph: the network.
+        model: the checkpoint for questions that cannot be computed: a folder, a Hub id, or empty for the one of
+            `archbert.cli_sources.find_model`; None for none.
+    """
+
+    def __init__(self, graph: ArchitectureGraph, model: str | None = "") -> None:
+        self.graph = graph
+        self.numbers = NetworkNumbers(graph)
+        self.model = model
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        from . import pipeline
+        from .cli_sources import find_model, load_checkpoint
+
+        model, processor = load_checkpoint(find_model(self.model), "AutoModelForSequenceClassification")
+        return pipeline(model=model, processor=processor, device="cpu")
+
+    def answer(self, question: str) -> Answered:
+        """The answers to a question in English.
+
+        Raises:
+            CommandError: the checkpoint is needed and cannot be loaded.
+        """
+        computed = computed_answer(self.numbers, question)
+        if computed is not None:
+            answers = tuple(Answer(text) for text in computed.answers)
+            return self._answered(question, computed.basis, answers, computed.nodes, computed.reason)
+        if not names_something(question):
+            reason = f"the question names nothing that a network has; ask in English, such as {_EXAMPLES}"
+            return Answered(question, CANNOT_TELL, (), reason=reason)
+        if self.model is None:
+            return Answered(
+                question, CANNOT_TELL, (), reason="it could not be read with certainty, and no model is asked"
+            )
+        return self._predicted(question)
+
+    def _predicted(self, question: str) -> Answered:
+        given = self._pipeline({"architecture": self.graph, "question": question}, top_k=_CANDIDATES)
+        likely = [Answer(a["answer"], round(a["score"], 4)) for a in given if a["score"] > MIN_PROBABILITY]
+        kept = tuple(answer for answer in likely if not contradicted(self.numbers.facts, answer.text))
+        if not kept:
+            reason = (
+                "what the checkpoint predicts is contradicted by the graph"
+                if likely
+                else "no answer of the checkpoint reaches a probability of one half"
+            )
+            return Answered(question, CANNOT_TELL, (), reason=reason)
+        nodes = tuple(sorted({n for a in kept for n in answer_nodes(self.numbers.facts, a.text)}))
+        return self._answered(question, PREDICTED, kept, nodes)
+
+    def _answered(
+        self, question: str, basis: str, answers: tuple[Answer, ...], nodes: tuple[int, ...], reason: str = ""
+    ) -> Answered:
+        names = self.graph.node_names
+        evidence = tuple(names[n] or self.graph.op_types[n] for n in nodes)
+        return Answered(question, basis, answers, evidence, tuple(int(n) for n in nodes), reason)
