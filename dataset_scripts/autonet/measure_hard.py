@@ -35,6 +35,7 @@ from tqdm.auto import tqdm
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph, ArchitectureGraphError
 from processing_archbert.folding_archbert import node_kinds, wl_colours
 from processing_archbert.graph_features_archbert import EXACT_BUCKETS, ArchBertGraphFeatureExtractor, bucket
+from processing_archbert.tracing_archbert import ArchitectureTraceError
 
 from .hard_facts_autonet import HardFacts
 from .hard_questions_autonet import hard_answers, hard_row, sample_hard_questions
@@ -210,8 +211,11 @@ class Material(NamedTuple):
 
 
 def fresh_network(order: Order) -> Material:
-    """The hard questions of a network that is drawn now."""
-    drawn = draw_network(order)
+    """The hard questions of a network that is drawn now; one that cannot run is drawn again."""
+    try:
+        drawn = draw_network(order)
+    except ArchitectureTraceError:
+        return fresh_network(dataclasses.replace(order, attempt=order.attempt + 1))
     views = all_views(drawn.graph, drawn.network)
     questions = sample_hard_questions(random.Random(f"{order.random_seed}/hard"), views, split=order.split)
     rows = [hard_row(order.arch_id, question) for question in questions]
