@@ -18,18 +18,34 @@ from transformers.pipelines import PIPELINE_REGISTRY
 import modeling_archbert  # noqa: F401
 from processing_archbert import ArchBertProcessor  # noqa: F401
 from processing_archbert.pipeline_archbert import ArchitectureQuestionAnsweringPipeline
+from processing_archbert.pipeline_clones_archbert import ArchitectureCloneDetectionPipeline
+from processing_archbert.pipeline_reasoning_archbert import ArchitectureReasoningPipeline
 
 QUESTION_ANSWERING = "architecture-question-answering"
-PIPELINES: dict[str, type[transformers.Pipeline]] = {QUESTION_ANSWERING: ArchitectureQuestionAnsweringPipeline}
+REASONING = "architecture-reasoning"
+CLONE_DETECTION = "architecture-clone-detection"
+PIPELINES: dict[str, type[transformers.Pipeline]] = {
+    QUESTION_ANSWERING: ArchitectureQuestionAnsweringPipeline,
+    REASONING: ArchitectureReasoningPipeline,
+    CLONE_DETECTION: ArchitectureCloneDetectionPipeline,
+}
+PIPELINE_MODELS = {
+    QUESTION_ANSWERING: "AutoModelForSequenceClassification",
+    REASONING: "AutoModelForPreTraining",
+    CLONE_DETECTION: "AutoModel",
+}
+"""The auto class of transformers that loads the model of each task."""
+PIPELINE_TYPE = "multimodal"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
-if QUESTION_ANSWERING not in PIPELINE_REGISTRY.supported_tasks:
-    PIPELINE_REGISTRY.register_pipeline(
-        QUESTION_ANSWERING,
-        pipeline_class=ArchitectureQuestionAnsweringPipeline,
-        pt_model=transformers.AutoModelForSequenceClassification,
-        type="multimodal",
-    )
+for _task, _pipeline_class in PIPELINES.items():
+    if _task not in PIPELINE_REGISTRY.supported_tasks:
+        PIPELINE_REGISTRY.register_pipeline(
+            _task,
+            pipeline_class=_pipeline_class,
+            pt_model=getattr(transformers, PIPELINE_MODELS[_task]),
+            type=PIPELINE_TYPE,
+        )
 
 
 def pipeline(task: str = QUESTION_ANSWERING, model: Any = None, **kwargs: Any) -> transformers.Pipeline:

@@ -8,6 +8,7 @@ with ``trust_remote_code=True`` needs.
 * Code files are relative symbolic links into the packages, so there is one source of the code. Saving a model into
   such a folder would write through the links: training scripts call `refuse_release_folder` first.
 * The folder is built beside its place, loaded once to prove that it is whole, and then swapped in.
+* ``--refresh`` does all this for a folder that is published already, and keeps its weights.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from transformers.dynamic_module_utils import get_relative_imports
 import modeling_archbert
 import processing_archbert
 
+from . import PIPELINE_MODELS, PIPELINE_TYPE, PIPELINES
 from .model_card import read_results, write_model_card
 
 logger = logging.getLogger(__name__)
@@ -46,11 +48,12 @@ FEATURE_EXTRACTOR_AUTO_MAP: dict[str, str] = {
     "AutoFeatureExtractor": "graph_features_archbert.ArchBertGraphFeatureExtractor"
 }
 CUSTOM_PIPELINES: dict[str, dict[str, Any]] = {
-    "architecture-question-answering": {
-        "impl": "pipeline_archbert.ArchitectureQuestionAnsweringPipeline",
-        "pt": ["AutoModelForSequenceClassification"],
-        "type": "multimodal",
+    task: {
+        "impl": f"{pipeline_class.__module__.rpartition('.')[-1]}.{pipeline_class.__name__}",
+        "pt": [PIPELINE_MODELS[task]],
+        "type": PIPELINE_TYPE,
     }
+    for task, pipeline_class in PIPELINES.items()
 }
 
 WEIGHTS = "model.safetensors"
@@ -130,15 +133,45 @@ def release(
     source, target = Path(checkpoint), Path(hub_dir) / name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ReleaseError(f"The name is {name!r}; letters, digits, '.', '_' and '-' are allowed.")
-    _check_source(source, target)
+    if source.resolve() == target.resolve():
+        raise ReleaseError(f"{source} is the published folder itself; give the folder that a training script saved.")
+    _check_source(source)
+    tables = [*sorted(source.glob(RESULTS_PATTERN)), *map(Path, results)]
+    return _publish(source, target, tables, _write_weights)
+
+
+def refresh(name: str, hub_dir: str | os.PathLike[str] = "hub/models") -> Path:
+    """Bring the published folder `hub_dir`/`name` up to date with the code; its weights stay, byte for byte.
+
+    Written anew are ``auto_map``, ``custom_pipelines``, the links to code files, and the card.
+
+    Returns:
+        The published folder.
+
+    Raises:
+        ReleaseError: there is no such folder, or it is not whole; nothing has been changed then.
+    """
+    target = Path(hub_dir) / name
+    if not target.is_dir():
+        raise ReleaseError(f"There is no published folder {target}; publish a checkpoint first (--checkpoint DIR).")
+    _check_source(target)
+
+    def copy_weights(source: Path, staging: Path) -> None:
+        shutil.copyfile(source / WEIGHTS, staging / WEIGHTS)
+
+    return _publish(target, target, sorted(target.glob(RESULTS_PATTERN)), copy_weights)
+
+
+def _publish(source: Path, target: Path, results: Sequence[Path], write_weights: Callable[[Path, Path], None]) -> Path:
+    """Build the folder of `source` beside `target`, and swap it in when it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.parent / f".{name}.new"
+    staging = target.parent / f".{target.name}.new"
     _remove(staging)
     staging.mkdir()
     try:
-        _write_weights(source, staging)
+        write_weights(source, staging)
         config = _write_configs(source, staging)
-        _write_results([*sorted(source.glob(RESULTS_PATTERN)), *map(Path, results)], config, staging, name)
+        _write_results(results, config, staging, target.name)
         _link_code(staging)
         _check_loads(staging)
         _swap(staging, target)
@@ -147,11 +180,9 @@ def release(
     return target
 
 
-def _check_source(source: Path, target: Path) -> None:
+def _check_source(source: Path) -> None:
     if not source.is_dir():
         raise ReleaseError(f"There is no folder {source}; give the folder that a training script saved.")
-    if source.resolve() == target.resolve():
-        raise ReleaseError(f"{source} is the published folder itself; give the folder that a training script saved.")
     pickles = sorted(path.name for path in source.glob("pytorch_model*.bin"))
     for required in (CONFIG, PROCESSOR_CONFIG, WEIGHTS, "tokenizer.json"):
         if not (source / required).is_file():
@@ -269,9 +300,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="archbert-mini", help="name of the published model")
     parser.add_argument("--hub_dir", default="hub/models", help="folder of all published models")
     parser.add_argument("--results", nargs="*", default=[], help="more results files (JSON), measured elsewhere")
+    parser.add_argument(
+        "--refresh", action="store_true", help="keep the weights of a published folder; write configs, links and card"
+    )
     options = parser.parse_args(arguments)
     try:
-        folder = release(options.checkpoint, options.name, options.hub_dir, options.results)
+        if options.refresh:
+            folder = refresh(options.name, options.hub_dir)
+        else:
+            folder = release(options.checkpoint, options.name, options.hub_dir, options.results)
     except ReleaseError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -62,6 +62,9 @@ class ArchBertConfig(PreTrainedConfig):
             `sigmoid(scale * cosine + bias)`; `None` keeps what was learned.
         similarity_threshold: cosine from which a statement counts as right.
         reasoning_threshold: logit of the reasoning head from which a statement counts as right.
+        clone_threshold: cosine of two architectures above which they count as similar; `None` where it has not been
+            fitted on pairs of architectures.
+        bimodal_clone_threshold: the same of the mean cosine of two architectures with a supporting text.
         answer_scale, answer_bias: calibration of answers, applied to their logits outside training.
         extraction_version: version of the graphs that the model was trained on.
 
@@ -114,6 +117,8 @@ class ArchBertConfig(PreTrainedConfig):
     similarity_bias: float | int | None = None
     similarity_threshold: float | int = 0.5
     reasoning_threshold: float | int = 0.0
+    clone_threshold: float | int | None = None
+    bimodal_clone_threshold: float | int | None = None
     answer_scale: float | int = 1.0
     answer_bias: float | int = 0.0
     extraction_version: int = 1

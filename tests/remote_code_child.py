@@ -13,7 +13,7 @@ from typing import Any
 
 PACKAGES = ("archbert", "modeling_archbert", "processing_archbert")
 QUESTIONS = ["Which pooling is used?", "Which convolution layers are there?"]
-TASK = "architecture-question-answering"
+TASKS = ("architecture-question-answering", "architecture-reasoning", "architecture-clone-detection")
 
 
 class _Absent:
@@ -41,16 +41,18 @@ def load(source: str, graph_text: str, trust: bool | None) -> dict[str, Any]:
         pretraining = loaded["AutoModelForPreTraining"](**batch)
         logits = loaded["AutoModelForSequenceClassification"](**batch).logits
     if trust:
-        answer = transformers.pipeline(TASK, model=source, device="cpu", **options)
+        make: Any = transformers.pipeline
     else:
         import archbert
 
-        answer = archbert.pipeline(TASK, model=source, device="cpu")
+        make = archbert.pipeline
+    answer, judge, compare = (make(task, model=source, device="cpu", **options) for task in TASKS)
     items = [
         {"architecture": graph, "questions": QUESTIONS},
         {"architecture": torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()),
          "inputs": torch.zeros(1, 3, 8, 8), "question": QUESTIONS[0]},
     ]  # fmt: skip
+    pair = {"architectures": [graph, items[1]["architecture"]], "inputs": [None, items[1]["inputs"]]}
     return {
         "modules": {name: type(thing).__module__ for name, thing in loaded.items()},
         "dtype": str(loaded["AutoModel"].dtype),
@@ -59,7 +61,10 @@ def load(source: str, graph_text: str, trust: bool | None) -> dict[str, Any]:
         "pretraining_similarity": pretraining.similarity.tolist(),
         "logits": logits.tolist(),
         "answers": answer(items, top_k=3),
-        "pipeline": type(answer).__module__,
+        "judgements": judge([{"architecture": graph, "statements": QUESTIONS}], batch_size=2),
+        "comparisons": compare([{**pair, "text": text} for text in (None, QUESTIONS[0])], batch_size=3),
+        "embeddings": [compare.encode(texts=QUESTIONS).tolist(), compare.encode(architectures=graph).tolist()],
+        "pipelines": [type(pipe).__module__ for pipe in (answer, judge, compare)],
     }
 
 

@@ -27,6 +27,7 @@ from archbert.release import (
     ReleaseError,
     code_files,
     main,
+    refresh,
     refuse_release_folder,
     release,
 )
@@ -121,6 +122,29 @@ def test_releasing_again_changes_no_byte(released: Path, checkpoint: Path) -> No
     assert digests(released) == before
     assert {path: path.read_bytes() for path in sources} == sources, "links are replaced, never written through"
     assert sorted(path.name for path in released.parent.iterdir()) == [released.name], "nothing is left over"
+
+
+def test_a_refreshed_release_keeps_its_weights_and_gets_what_the_code_says(released: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / released.name
+    shutil.copytree(released, folder, symlinks=True)
+    weights = (folder / "model.safetensors").read_bytes()
+    measured = [{"title": "AQA", "rows": [{"method": "a", "exact match": 97.0}]}]
+    (folder / "results.json").write_text(json.dumps(measured))
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("custom_pipelines")
+    (folder / "config.json").write_text(json.dumps(config | {"clone_threshold": 0.25}))
+    (folder / "pipeline_reasoning_archbert.py").unlink()
+    assert main(["--refresh", "--name", folder.name, "--hub_dir", str(folder.parent)]) == 0
+    assert_published(folder)
+    assert (folder / "model.safetensors").read_bytes() == weights
+    assert json.loads((folder / "results.json").read_text()) == measured
+    assert json.loads((folder / "config.json").read_text())["clone_threshold"] == 0.25
+    before = digests(folder)
+    refresh(folder.name, folder.parent)
+    assert digests(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name], "nothing is left over"
+    with pytest.raises(ReleaseError, match="There is no published folder"):
+        refresh("nowhere", folder.parent)
 
 
 def test_results_and_card_come_along(copied: Path, tmp_path: Path) -> None:

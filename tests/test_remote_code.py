@@ -76,11 +76,14 @@ def from_hub(work: Path) -> dict[str, Any]:
         return {**results, "again": again, "asked": hub.requests[:first], "asked_again": hub.requests[first:]}
 
 
-NUMBERS = ("logits", "similarity", "pretraining_similarity", "node_ids", "answers", "dtype")
+NUMBERS = (
+    "logits", "similarity", "pretraining_similarity", "node_ids", "answers", "judgements", "comparisons", "embeddings",
+    "dtype",
+)  # fmt: skip
 
 
 def test_the_package_loads_its_own_classes_without_trust(from_package: dict[str, Any]) -> None:
-    modules = [*from_package["modules"].values(), from_package["pipeline"]]
+    modules = [*from_package["modules"].values(), *from_package["pipelines"]]
     assert all(module.startswith(("modeling_archbert.", "processing_archbert.")) for module in modules), modules
     assert from_package["dtype"] == "torch.float32"
     assert len(from_package["logits"]) == 2
@@ -91,7 +94,7 @@ def test_remote_code_gives_the_numbers_of_the_package(
     source: str, from_package: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     results = request.getfixturevalue(source)
-    modules = [*results["modules"].values(), results["pipeline"]]
+    modules = [*results["modules"].values(), *results["pipelines"]]
     assert all(module.startswith("transformers_modules.") for module in modules), modules
     assert {name: results[name] for name in NUMBERS} == {name: from_package[name] for name in NUMBERS}
 
@@ -113,6 +116,7 @@ def test_a_cached_hub_model_loads_again_without_network(from_hub: dict[str, Any]
     assert from_hub["asked_again"] == []
     fetched = {line.rsplit("/", 1)[-1] for line in from_hub["asked"] if line.startswith("GET") and "/resolve/" in line}
     assert {"config.json", "model.safetensors", "pipeline_archbert.py", "modeling_archbert.py"} <= fetched
+    assert {"pipeline_reasoning_archbert.py", "pipeline_clones_archbert.py", "embedding_archbert.py"} <= fetched
 
 
 def test_objects_of_package_and_remote_code_accept_each_other(from_package: dict[str, Any]) -> None:
