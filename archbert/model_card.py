@@ -78,6 +78,9 @@ answer({{"architecture": "resnet", "question": "Which pooling layers are used in
 made up gets them as `inputs`. The result is a list such as `[{{"answer": "MaxPool2d", "score": 0.98}}]`, best first;
 an answer is given when its score is above 0.5.
 
+The same folder holds the pipelines `architecture-reasoning` (is a statement about a network correct?) and
+`architecture-clone-detection` (are two networks alike?).
+
 ## The model
 
 {model}
