@@ -23,7 +23,7 @@ MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fuzz lint typecheck data autonet autonet-release publish tvhf pretrain train zoo zoo-env reproduce release clean
+.PHONY: help venv demo test fuzz lint typecheck data autonet autonet-release publish tvhf tvhf-floors pretrain train zoo zoo-env reproduce release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,8 +69,12 @@ autonet: venv ## generate all of AutoNet into FULL_DATA (an hour on two cores; g
 autonet-release: venv ## sample, plots, Croissant and card of FULL_DATA, into hub/datasets/autonet
 	$(PY) -m dataset_scripts.autonet.release_autonet --data $(FULL_DATA)
 
-tvhf: venv ## trace the networks of the registry into TVHF, which takes minutes and resumes (make zoo-env first)
+tvhf: venv ## trace the networks of the registry (minutes; resumes; make zoo-env first) and build hub/datasets/tvhf
 	$(PY) -m dataset_scripts.tvhf.build_architectures --out $(TVHF) --num_proc $(JOBS) --zoo_python $(ZOO_VENV)/bin/python
+	$(PY) -m dataset_scripts.tvhf.build_tvhf --data $(TVHF)
+
+tvhf-floors: venv ## floors of hub/datasets/tvhf, into benchmarks/results/tvhf_floors.json
+	$(PY) -m dataset_scripts.tvhf.floors_tvhf --data hub/datasets/tvhf --out benchmarks/results/tvhf_floors.json
 
 pretrain: venv ## pre-train (similarity + masked architecture modeling) for TIME_BUDGET seconds
 	$(MALLOC) $(BIN)/accelerate launch examples/run_pretraining.py --data $(DATA) --time_budget $(TIME_BUDGET) \

@@ -1,0 +1,288 @@
+"""Relations between two architectures of one library, and the pairs of the config `clones`.
+
+Read from the registry and the configurations, never from a graph kernel:
+
+* `identical`: two names of one graph.
+* `resized`: one model type, or one entry of torchvision; only sizes differ.
+* `variant`: one model type with other kinds of settings; another entry of the same family; or one is written as a
+  subclass of the other in the library's modular files (direct parents only) and takes the same kinds of input.
+* `shared backbone`: one is a part of the other, or both have a part of the same family.
+* `same paradigm`: nothing of this, but the same kind of network.
+* `unrelated`: everything else.
+
+The first three are clones (label 1); `shared backbone` has no label in the binary score (-1). That says nothing of
+weights: whether one was trained from the other cannot be seen in an architecture.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .architectures_tvhf import Architecture
+from .clusters_tvhf import SPLITS
+from .library_tvhf import type_folder
+from .registry_tvhf import Member, Registry
+
+RELATIONS = ("identical", "resized", "variant", "shared backbone", "same paradigm", "unrelated")
+LABELS: Mapping[str, int] = {
+    "identical": 1, "resized": 1, "variant": 1, "shared backbone": -1, "same paradigm": 0, "unrelated": 0,
+}  # fmt: skip
+PAIRS_PER_RELATION = 600
+"""Most pairs of one relation in one split and library."""
+SIZE_TOLERANCE = 1.15
+"""Two networks are of one size if neither has more than this many times the parameters of the other."""
+WL_AGREES = 0.5
+"""A clone below, or a pair that is none above, is a disagreement with the Weisfeiler-Lehman similarity."""
+
+SCHEMA = pa.schema(
+    [
+        ("arch_id_a", pa.string()), ("arch_id_b", pa.string()), ("name_a", pa.string()), ("name_b", pa.string()),
+        ("relation", pa.string()), ("label", pa.int32()), ("size_matched", pa.bool_()), ("agrees_with_wl", pa.bool_()),
+        ("wl_similarity", pa.float32()), ("source", pa.string()), ("split", pa.string()),
+    ]
+)  # fmt: skip
+
+_IGNORED = re.compile(
+    r"(token_id|_token_index|token_ids|dropout|drop_path|_eps$|epsilon|initializer|init_std|init_range|id2label|"
+    r"label2id|architectures|dtype|name_or_path|transformers_version|use_cache|output_|return_dict|problem_type|"
+    r"loss|rope_theta|rope_parameters|rope_scaling|mask_time|mask_feature|apply_spec|_prob$|scale_init_value|"
+    r"projection_dim|logit_scale|chunk_length|overlap|sampling_rate|num_labels|out_indices|out_features|stage_names|"
+    r"pad_token|tie_|model_type|max_window_layers|layer_types|layers_block_type|attention_layers|task_specific)"
+)
+_SIZES = (int, float)
+
+
+@dataclass
+class Known:
+    """What relations need of a member: its settings, flat, and the families of its parts."""
+
+    member: Member
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The whole configuration as a dictionary; empty for torchvision."""
+        if not self.member.type:
+            return {}
+        mapping = importlib.import_module("transformers").CONFIG_MAPPING
+        return dict(mapping[self.member.type](**dict(self.member.overrides)).to_dict())
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Path -> value of everything that shapes the network; what does not is left out."""
+        return dict(_flat(self.config, ""))
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of layers, where a configuration lists one for each layer."""
+        found: set[str] = set()
+        for key in ("layer_types", "layers_block_type", "attention_layers"):
+            found |= {str(kind) for kind in self.config.get(key) or ()}
+        return frozenset(found)
+
+    @cached_property
+    def parts(self) -> frozenset[str]:
+        """Families, by folder, of the networks inside this one."""
+        if self.member.backbone:
+            return frozenset({self.member.backbone})
+        return frozenset(type_folder(t) for t in _nested_types(self.config) if t != self.member.type)
+
+    @cached_property
+    def part_types(self) -> frozenset[str]:
+        """Model types of the networks inside this one."""
+        return frozenset(_nested_types(self.config))
+
+
+def _flat(data: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
+    for key, value in data.items():
+        if _IGNORED.search(key):
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _nested_types(config: Mapping[str, Any]) -> set[str]:
+    found = set()
+    for value in config.values():
+        if isinstance(value, Mapping):
+            if isinstance(value.get("model_type"), str) and value["model_type"]:
+                found.add(value["model_type"])
+            found |= _nested_types(value)
+    return found
+
+
+def _is_size(first: Any, second: Any) -> bool:
+    """Whether two different values are sizes: numbers, or lists of numbers."""
+    if isinstance(first, bool) or isinstance(second, bool) or first is None or second is None:
+        return False
+    if isinstance(first, _SIZES) and isinstance(second, _SIZES):
+        return first > 0 and second > 0  # 0 and -1 turn things off
+    if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
+        return all(isinstance(v, _SIZES) and not isinstance(v, bool) for v in (*first, *second))
+    return False
+
+
+def differences(first: Known, second: Known) -> tuple[list[str], list[str]]:
+    """Settings in which two configurations of one model type differ: (sizes, kinds), each sorted."""
+    sizes: list[str] = []
+    kinds: list[str] = []
+    a, b = first.settings, second.settings
+    for key in sorted(a.keys() | b.keys()):
+        if a.get(key) != b.get(key):
+            (sizes if _is_size(a.get(key), b.get(key)) else kinds).append(key)
+    if first.kinds != second.kinds:
+        kinds.append("kinds of layers")
+    return sizes, kinds
+
+
+def relation(first: Known, second: Known) -> str:
+    """Relation of two networks of one library whose graphs differ; one of `RELATIONS` but `identical`.
+
+    Raises:
+        ValueError: they come from two libraries.
+    """
+    a, b = first.member, second.member
+    if a.source != b.source:
+        raise ValueError(f"{a.name} is of {a.source}, {b.name} of {b.source}; relations are within one library.")
+    if a.source == "torchvision":
+        return _torchvision_relation(a, b)
+    if a.type == b.type:
+        return "variant" if differences(first, second)[1] else "resized"
+    if a.type in second.part_types or b.type in first.part_types:
+        return "shared backbone"
+    if a.type in b.parents or b.type in a.parents:  # of a network with another kind of input, it is a part
+        return "variant" if set(a.modality) == set(b.modality) else "shared backbone"
+    if first.parts & second.parts or _folder(a) in second.parts or _folder(b) in first.parts:
+        return "shared backbone"
+    return "same paradigm" if a.paradigm == b.paradigm else "unrelated"
+
+
+def _folder(member: Member) -> str:
+    return type_folder(member.type)
+
+
+def _torchvision_relation(a: Member, b: Member) -> str:
+    if a.family == b.family:
+        same_line = a.line_of_sizes == b.line_of_sizes and a.file == b.file
+        return "resized" if same_line else "variant"
+    if a.family in b.parents or b.family in a.parents:
+        return "variant"
+    if a.backbone == b.family or b.backbone == a.family or (a.backbone and a.backbone == b.backbone):
+        return "shared backbone"
+    return "same paradigm" if a.paradigm == b.paradigm else "unrelated"
+
+
+class Pair(NamedTuple):
+    """Two rows of the table of architectures, by index, and their relation."""
+
+    first: int
+    second: int
+    relation: str
+
+
+@dataclass
+class Clones:
+    """Rows of the config `clones` by split, and counts of all pairs before sampling."""
+
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {split: [] for split in SPLITS})
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def all_pairs(rows: Sequence[Architecture], known: Sequence[Known]) -> dict[tuple[str, str], dict[str, list[Pair]]]:
+    """Every pair of two rows of one split and library: (split, source) -> relation -> pairs."""
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        groups[row.split, row.source].append(i)
+    found: dict[tuple[str, str], dict[str, list[Pair]]] = {}
+    for key, inside in sorted(groups.items()):
+        pairs: dict[str, list[Pair]] = defaultdict(list)
+        for n, i in enumerate(inside):
+            for j in inside[n + 1 :]:
+                kind = relation(known[i], known[j])
+                pairs[kind].append(Pair(i, j, kind))
+        found[key] = pairs
+    return found
+
+
+def sample_clones(rows: Sequence[Architecture], registry: Registry, similarity: np.ndarray, seed: int = 0) -> Clones:
+    """Pairs for every split: as many without relation as with one, half of these of one size.
+
+    Args:
+        rows: the table of architectures.
+        registry: where their members stand.
+        similarity: (n, n), Weisfeiler-Lehman similarity, only to mark pairs on which it disagrees.
+        seed: decides which pairs are drawn where there are more than `PAIRS_PER_RELATION`.
+    """
+    clones = Clones()
+    known = [Known(registry.members[row.name]) for row in rows]
+    sizes = np.array([row.num_parameters for row in rows], dtype=np.float64)
+    for (split, source), pairs in all_pairs(rows, known).items():
+        rng = random.Random(f"tvhf/clones/{seed}/{split}/{source}")
+        clones.counts[f"{split}/{source}"] = {kind: len(pairs.get(kind, ())) for kind in RELATIONS}
+        drawn = {kind: _drawn(rng, pairs.get(kind, []), PAIRS_PER_RELATION) for kind in ("resized", "variant")}
+        aliases = [(i, name) for i, row in enumerate(rows) if (row.split, row.source) == (split, source)
+                   for name in row.aliases if registry.members[name].source == source]  # fmt: skip
+        aliases = rng.sample(aliases, min(PAIRS_PER_RELATION, len(aliases)))
+        wanted = sum(map(len, drawn.values())) + len(aliases)
+        for kind in ("same paradigm", "unrelated"):
+            drawn[kind] = _size_matched(rng, pairs.get(kind, []), (wanted + 1) // 2, sizes)
+        drawn["shared backbone"] = _drawn(rng, pairs.get("shared backbone", []), PAIRS_PER_RELATION)
+        out = clones.rows[split]
+        out += [_alias_row(rows[i], name) for i, name in aliases]
+        out += [_row(rows, pair, sizes, similarity) for kind in RELATIONS for pair in drawn.get(kind, ())]
+    return clones
+
+
+def _drawn(rng: random.Random, pairs: list[Pair], count: int) -> list[Pair]:
+    return sorted(rng.sample(pairs, min(count, len(pairs))))
+
+
+def _ratio(pair: Pair, sizes: np.ndarray) -> float:
+    a, b = max(1.0, sizes[pair.first]), max(1.0, sizes[pair.second])
+    return float(max(a, b) / min(a, b))
+
+
+def _size_matched(rng: random.Random, pairs: list[Pair], count: int, sizes: np.ndarray) -> list[Pair]:
+    """Half of `count` pairs of one size where there are so many, the rest of any."""
+    matched = _drawn(rng, [pair for pair in pairs if _ratio(pair, sizes) <= SIZE_TOLERANCE], count // 2)
+    chosen = set(matched)
+    return sorted(matched + _drawn(rng, [pair for pair in pairs if pair not in chosen], count - len(matched)))
+
+
+def _row(rows: Sequence[Architecture], pair: Pair, sizes: np.ndarray, similarity: np.ndarray) -> dict[str, Any]:
+    a, b, near = rows[pair.first], rows[pair.second], float(similarity[pair.first, pair.second])
+    label = LABELS[pair.relation]
+    return {
+        "arch_id_a": a.arch_id, "arch_id_b": b.arch_id, "name_a": a.name, "name_b": b.name, "relation": pair.relation,
+        "label": label, "size_matched": _ratio(pair, sizes) <= SIZE_TOLERANCE, "wl_similarity": near,
+        "agrees_with_wl": label < 0 or (near > WL_AGREES) == (label == 1), "source": a.source, "split": a.split,
+    }  # fmt: skip
+
+
+def _alias_row(row: Architecture, name: str) -> dict[str, Any]:
+    return {
+        "arch_id_a": row.arch_id, "arch_id_b": row.arch_id, "name_a": row.name, "name_b": name,
+        "relation": "identical", "label": 1, "size_matched": True, "agrees_with_wl": True, "wl_similarity": 1.0,
+        "source": row.source, "split": row.split,
+    }  # fmt: skip
+
+
+def write_clones(folder: Path, clones: Clones) -> None:
+    """Writes `clones/<split>-00000-of-00001.parquet`."""
+    for split, rows in clones.rows.items():
+        path = folder / "clones" / f"{split}-00000-of-00001.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression="zstd")
