@@ -45,7 +45,8 @@ print(json.dumps(found))
 
 @lru_cache(maxsize=32)
 def rows(config: str, split: str, columns: tuple[str, ...] | None = None) -> list[dict]:
-    tables = [pq.read_table(path, columns=columns and list(columns)) for path in sorted((FOLDER / config).glob(f"{split}-*.parquet"))]
+    paths = sorted((FOLDER / config).glob(f"{split}-*.parquet"))
+    tables = [pq.read_table(path, columns=columns and list(columns)) for path in paths]
     return pa.concat_tables(tables).to_pylist()
 
 

@@ -35,7 +35,8 @@ class NameFinder:
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        exact, loose = set(), set()
+        exact: set[str] = set()
+        loose: set[str] = set()
         for name in (*names, *WELL_KNOWN):
             parts = [part for part in re.split(r"[-_ .]", name) if part]
             plain = name.lower() in COMMON_WORDS or len(name) < 4 or all(p.lower() in COMMON_WORDS for p in parts)
