@@ -222,6 +222,8 @@ def test_copies_in_the_flat_folder_of_remote_code_work(monkeypatch: pytest.Monke
     for file in (ROOT / "processing_archbert").glob("*_archbert.py"):
         (folder / file.name).symlink_to(file)
     monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:  # of other tests
+        monkeypatch.delitem(sys.modules, name)
     module = importlib.import_module("transformers_modules.archbert-mini.0abc.isolation_archbert")
     assert module.run_isolated("operator:add", 1, 2) == 3
     path = "transformers_modules.archbert-mini.0abc.tracing_archbert:trace"

@@ -41,7 +41,7 @@ def test_wheel_holds_three_typed_packages(setup_arguments: dict) -> None:
 
 
 def test_extras_name_neither_torchvision_nor_timm(setup_arguments: dict) -> None:
-    assert set(setup_arguments["extras_require"]) == {"data", "demo", "draw", "dev"}
+    assert set(setup_arguments["extras_require"]) == {"data", "demo", "draw", "search", "dev"}
     assert not any(name in requirement for requirement in requirements(setup_arguments) for name in ("vision", "timm"))
 
 
