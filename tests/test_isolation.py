@@ -219,6 +219,8 @@ def test_without_a_server_each_call_has_an_interpreter(monkeypatch: pytest.Monke
 def test_copies_in_the_flat_folder_of_remote_code_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "transformers_modules" / "archbert-mini" / "0abc"
     folder.mkdir(parents=True)
+    for package in (folder, *folder.parents[:2]):  # as transformers makes them; it puts its own on the path, too
+        (package / "__init__.py").touch()
     for file in (ROOT / "processing_archbert").glob("*_archbert.py"):
         (folder / file.name).symlink_to(file)
     monkeypatch.syspath_prepend(str(tmp_path))
