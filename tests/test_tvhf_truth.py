@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from transformers import BertConfig
 
 from dataset_scripts.tvhf import check_sentences
 from dataset_scripts.tvhf.descriptions_tvhf import (
@@ -406,11 +409,6 @@ def test_the_project_s_sentences_are_well_formed() -> None:
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command reads Parquet, says what is wrong with file and line, and its exit status shows it."""
-    pytest.importorskip("pyarrow")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from transformers import BertConfig
-
     graph = trace(BertConfig(num_hidden_layers=2, hidden_size=64, num_attention_heads=4, intermediate_size=96))
     row = graph.to_row() | {"arch_id": "hf-bert", "name": "bert", "family": "bert", "split": "train", "config": ""}
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
@@ -548,7 +546,6 @@ def test_bad_corpus(corpus: Corpus) -> None:
 
 def test_build(corpus: Corpus, tmp_path: Path) -> None:
     """The three configs as Parquet; the matrix's columns stand in the order of sorted identifiers."""
-    import pyarrow.parquet as pq
 
     from dataset_scripts.tvhf.build_descriptions import build
 
