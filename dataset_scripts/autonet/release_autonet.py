@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.release.croissant_release import croissant
+from dataset_scripts.release.croissant_release import about_dataset, croissant
 from dataset_scripts.release.folder_release import DataFolder
 from dataset_scripts.release.front_matter_release import config_entry, info_entry, read_card
 
@@ -95,21 +95,16 @@ def write_release(data_dir: str | Path, output_dir: str | Path, sample_size: int
 def about_autonet() -> dict[str, Any]:
     """What schema.org wants to know of the data set."""
     front, _ = read_card(CARD_PATH)
-    return {
-        "name": "autonet",
-        "alternateName": ["archbert/autonet", front["pretty_name"]],
-        "description": "Random neural architectures with true and false descriptions, questions and captions; every "
+    return about_dataset(
+        "autonet",
+        front,
+        description="Random neural architectures with true and false descriptions, questions and captions; every "
         "label is computed from the graph, every text is made from templates.",
-        "license": "https://spdx.org/licenses/Apache-2.0.html",
-        "url": URL,
-        "version": VERSION,
-        "datePublished": "2026-11-21",
-        "keywords": front["tags"],
-        "inLanguage": front["language"],
-        "creator": {"@type": "sc:Organization", "name": "ArchBERT", "url": "https://huggingface.co/archbert"},
-        "citeAs": CITATION,
-        "isLiveDataset": False,
-    }
+        url=URL,
+        version=VERSION,
+        citation=CITATION,
+        published="2026-11-21",
+    )
 
 
 def main() -> None:

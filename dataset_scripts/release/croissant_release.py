@@ -40,6 +40,36 @@ _TYPES = {"string": "sc:Text", "int32": "cr:Int32", "int64": "cr:Int64", "float"
           "double": "cr:Float64", "bool": "sc:Boolean"}  # fmt: skip
 
 
+def about_dataset(
+    name: str, front: Mapping[str, Any], *, description: str, url: str, version: str, citation: str, published: str
+) -> dict[str, Any]:
+    """What schema.org wants to know of a data set of this project.
+
+    Args:
+        name: name of its repository.
+        front: front matter of its card.
+        description: one sentence.
+        url: its page.
+        version: its version.
+        citation: how to cite it, as BibTeX.
+        published: day of its publication, as 2026-01-31.
+    """
+    return {
+        "name": name,
+        "alternateName": [f"archbert/{name}", front["pretty_name"]],
+        "description": description,
+        "license": "https://spdx.org/licenses/Apache-2.0.html",
+        "url": url,
+        "version": version,
+        "datePublished": published,
+        "keywords": front["tags"],
+        "inLanguage": front["language"],
+        "creator": {"@type": "sc:Organization", "name": "ArchBERT", "url": "https://huggingface.co/archbert"},
+        "citeAs": citation,
+        "isLiveDataset": False,
+    }
+
+
 def croissant(about: Mapping[str, Any], data: Iterable[DataFolder], descriptions: Mapping[str, str]) -> dict[str, Any]:
     """The metadata of a data set.
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_scripts.release.croissant_release import croissant
+from dataset_scripts.release.croissant_release import about_dataset, croissant
 from dataset_scripts.release.folder_release import DataFolder
 from dataset_scripts.release.front_matter_release import config_entry, info_entry, read_card
 
@@ -106,21 +106,16 @@ def _write_card(released: DataFolder, floors: dict[str, Any]) -> None:
 def about_tvhf() -> dict[str, Any]:
     """What schema.org wants to know of the data set."""
     front, _ = read_card(CARD_PATH)
-    return {
-        "name": "tvhf",
-        "alternateName": ["archbert/tvhf", front["pretty_name"]],
-        "description": "Graphs of the networks of transformers and torchvision, with machine-written sentences about "
+    return about_dataset(
+        "tvhf",
+        front,
+        description="Graphs of the networks of transformers and torchvision, with machine-written sentences about "
         "them; every label is computed from the graph or read from a table of the networks.",
-        "license": "https://spdx.org/licenses/Apache-2.0.html",
-        "url": URL,
-        "version": VERSION,
-        "datePublished": "2026-11-21",
-        "keywords": front["tags"],
-        "inLanguage": front["language"],
-        "creator": {"@type": "sc:Organization", "name": "ArchBERT", "url": "https://huggingface.co/archbert"},
-        "citeAs": CITATION,
-        "isLiveDataset": False,
-    }
+        url=URL,
+        version=VERSION,
+        citation=CITATION,
+        published="2026-11-21",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
