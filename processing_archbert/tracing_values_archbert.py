@@ -61,6 +61,16 @@ class Tracked:
         self.shadow = shadow
 
 
+def _holders(tracked: Tracked) -> tuple[int, int]:
+    """References to a tensor in Python, and in C++, where its views count."""
+    tensor = tracked.tensor
+    return sys.getrefcount(tensor), tensor._use_count()  # type: ignore[attr-defined]
+
+
+_HELD_BY_TABLE = _holders(Tracked(torch.empty(0, device=META)))
+"""What `_holders` says of a tensor that nothing else holds; versions of Python count differently."""
+
+
 def union(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """The distinct items of several tuples, in order."""
     parts = [p for p in parts if p]
@@ -105,9 +115,7 @@ class ValueMode(TorchFunctionMode):
         """Lets go of tensors that nothing but this table holds, neither in Python nor behind a view."""
         needed = {id(t.tensor) for key, t in self.tracked.items() if key != id(t.tensor)} | self._views.keys()
         for key, tracked in list(self.tracked.items()):
-            tensor = tracked.tensor
-            # Held by `tracked`, by the name above and by the call itself; views and the like count in C++.
-            if key not in needed and sys.getrefcount(tensor) == 3 and tensor._use_count() == 1:  # type: ignore[attr-defined]
+            if key not in needed and _holders(tracked) == _HELD_BY_TABLE:
                 del self.tracked[key]
         self._forget_at = max(_FORGET_AT_LEAST, 2 * len(self.tracked))
 
