@@ -31,6 +31,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -236,6 +237,9 @@ def _executor(num_proc: int) -> Iterator[Executor | None]:
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
+        with _interrupts_held():
+            for _ in range(num_proc):
+                pool.submit(os.getpid)  # starts a process
         yield pool
     except BaseException:
         for worker in set(multiprocessing.active_children()) - others:
@@ -243,6 +247,27 @@ def _executor(num_proc: int) -> Iterator[Executor | None]:
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """An interrupt comes after the block, and never to processes that are started in it: none is left half started.
+
+    The mask of signals is what those inherit. It holds for one thread only, so here the handler waits as well.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if held and callable(handler):
+        handler(*held[0])
 
 
 def _start_worker() -> None:
