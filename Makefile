@@ -23,7 +23,7 @@ MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fuzz lint typecheck data autonet autonet-release tvhf tvhf-floors pretrain train zoo zoo-env reproduce release dist publish clean
+.PHONY: help venv demo test fuzz faults lint typecheck data autonet autonet-release tvhf tvhf-floors pretrain train zoo zoo-env reproduce release dist publish clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: venv ## run the tests
 
 fuzz: venv ## run 10,000 damaged and hostile files through every reader (FUZZ="--resume --target json ...")
 	OMP_NUM_THREADS=1 $(PY) tests/fuzz/run.py $(FUZZ)
+
+faults: venv ## kill trainings 50 times at random moments, in one process and in two (FAULTS="--kills 5 ...")
+	OMP_NUM_THREADS=1 $(PY) tests/faults/kill_training.py --json benchmarks/results/faults-training.json $(FAULTS)
 
 lint: venv ## check style with ruff
 	$(PY) -m ruff check .

@@ -33,6 +33,7 @@ from typing import Any, Literal
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import broadcast, set_seed
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
 from modeling_archbert import ArchBertForPreTraining
@@ -204,6 +205,7 @@ class Trainer:
         self.accelerator, self.arguments, self.make_batch = accelerator, arguments, make_batch
         self.model, self.optimizer = accelerator.prepare(model, make_optimizer(model, arguments))
         self.state = TrainingState()
+        self._unchecked: list[torch.Tensor] = []
 
     @property
     def checkpoints(self) -> Path:
@@ -233,6 +235,7 @@ class Trainer:
                 if self.arguments.save_steps and self.state.step % self.arguments.save_steps == 0:
                     self.save()
             waiting.cancel()
+        self._check_losses()
         return self.state
 
     def _block(self, accumulated: int) -> int:
@@ -267,21 +270,48 @@ class Trainer:
 
     def _report(self, bar: tqdm, losses: Iterable[torch.Tensor]) -> None:
         bar.update()
+        self._unchecked.append(torch.stack(list(losses)))
         if self.state.step % 20 == 0 or self.state.step == 1:
-            loss = float(torch.stack(list(losses)).mean())
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"The loss is {loss} at step {self.state.step}; lower --learning_rate (now "
-                    f"{self.arguments.learning_rate}) or use --mixed_precision no."
-                )
+            loss = float(self._check_losses()[-1].mean())
             self.state.losses.append(round(loss, 5))
             bar.set_postfix(loss=f"{loss:.4f}")
 
+    def _check_losses(self) -> list[torch.Tensor]:
+        """The losses since the last check, by step; read together, because each reading waits for a GPU.
+
+        Raises:
+            FloatingPointError: one of them is not a number; says which step and block. What is saved is older.
+        """
+        losses, self._unchecked = self._unchecked, []
+        accumulation, processes = self.arguments.gradient_accumulation_steps, self.accelerator.num_processes
+        for step, values in enumerate(losses, self.state.step - len(losses)):
+            for accumulated in torch.nonzero(~torch.isfinite(values)).flatten().tolist():
+                block = (step * accumulation + accumulated) * processes + self.accelerator.process_index
+                raise FloatingPointError(
+                    f"The loss is {float(values[accumulated])} at step {step + 1}, block {block} of seed "
+                    f"{self.arguments.seed}; lower --learning_rate (now {self.arguments.learning_rate}) or use "
+                    "--mixed_precision no, and go on from the newest saved state with --resume."
+                )
+        return losses
+
     def save(self) -> Path:
-        """Save weights, optimizer, generators and `TrainingState`; keeps the two newest."""
+        """Save weights, optimizer, generators and `TrainingState`; keeps the two newest.
+
+        Raises:
+            FloatingPointError: the loss was not a number since the last saved state, which is kept.
+            OSError: there is no room; the states before are kept.
+        """
+        self._check_losses()
         folder = self.checkpoints / f"step-{self.state.step}"
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(folder))
+        try:
+            self.accelerator.save_state(str(folder))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            kept = saved_states(self.checkpoints)
+            rest = f"{kept[-1]} is whole: go on from it with --resume" if kept else "nothing was saved before"
+            raise OSError(f"The state could not be saved into {folder} ({error}); {rest}.") from error
+        self.accelerator.wait_for_everyone()  # the file that says that a state is whole comes after those of all
         if self.accelerator.is_main_process:
             _write_json(folder / STATE_FILE, asdict(self.state))
             for old in saved_states(self.checkpoints)[:-2]:
@@ -314,7 +344,10 @@ def saved_states(folder: Path) -> list[Path]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """The file is there as a whole or not at all."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.replace(path)
 
 
 def provenance(script: str, accelerator: Accelerator, seed: int) -> dict[str, Any]:

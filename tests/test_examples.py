@@ -222,6 +222,53 @@ def test_resuming_without_a_saved_state_says_so(autonet: str, tmp_path: Path) ->
         run_aqa.main(aqa_arguments(autonet, tmp_path, resume=True))
 
 
+def test_a_loss_that_is_not_a_number_names_its_block_and_is_never_saved(
+    autonet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn = training_loop.Trainer._forward_backward
+
+    def poisoned(trainer: training_loop.Trainer, batch: dict[str, Any], accumulated: int) -> torch.Tensor:
+        loss = learn(trainer, batch, accumulated)
+        return loss * float("nan") if trainer._block(accumulated) == 5 else loss
+
+    monkeypatch.setattr(training_loop.Trainer, "_forward_backward", poisoned)
+    arguments = aqa_arguments(autonet, tmp_path, max_steps=4, gradient_accumulation_steps=2, save_steps=1)
+    with pytest.raises(FloatingPointError, match="The loss is nan at step 3, block 5 of seed 0; lower"):
+        run_aqa.main(arguments)
+    assert [path.name for path in training_loop.saved_states(tmp_path / "checkpoints")] == ["step-1", "step-2"]
+
+
+def test_a_full_disk_leaves_the_state_before_whole(
+    autonet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from accelerate import Accelerator
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    run_aqa.main(aqa_arguments(autonet, whole, save_steps=1))
+    with monkeypatch.context() as patch:
+        save = Accelerator.save_state
+
+        def full(accelerator: Accelerator, folder: str) -> None:
+            save(accelerator, folder)
+            if folder.endswith("step-2"):
+                (Path(folder) / "model.safetensors").write_bytes(b"half")
+                raise OSError(28, "No space left on device")
+
+        patch.setattr(Accelerator, "save_state", full)
+        with pytest.raises(OSError, match=r"No space left on device.*step-1 is whole: go on from it with --resume"):
+            run_aqa.main(aqa_arguments(autonet, cut, save_steps=1))
+    assert [path.name for path in (cut / "checkpoints").iterdir()] == ["step-1"]
+    run_aqa.main(aqa_arguments(autonet, cut, save_steps=1, resume=True))
+    assert all(torch.equal(weights(whole)[name], value) for name, value in weights(cut).items())
+
+
+def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES.parent / "tests" / "faults" / "kill_training.py")]
+    subprocess.run([*command, "--kills", "3", "--processes", "1", "--json", str(tmp_path / "result.json")], check=True)
+    (result,) = json.loads((tmp_path / "result.json").read_text())["runs"]
+    assert result["kills"] >= 3 and result["equal"] == result["ended"] >= 1
+
+
 def test_two_processes_learn_what_one_learns_that_accumulates(autonet: str, tmp_path: Path) -> None:
     start, pair, single = (tmp_path / name for name in ("start", "pair", "single"))
     run_aqa.main(aqa_arguments(autonet, start, max_steps=1))

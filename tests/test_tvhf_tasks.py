@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_scripts.autonet.hard_views_autonet import VIEWS
 from dataset_scripts.autonet.questions_autonet import QUESTIONS_PER_ARCHITECTURE
-from dataset_scripts.tvhf import build_tasks
+from dataset_scripts.tvhf import build_tasks, check_questions
 from dataset_scripts.tvhf.bimodal_tvhf import bimodal_rows, label_counts
 from dataset_scripts.tvhf.config_values_tvhf import numbers_of, stated_layer_kinds, stated_values
 from dataset_scripts.tvhf.facts_tvhf import ArchitectureFacts
@@ -24,7 +25,16 @@ from dataset_scripts.tvhf.network_types_tvhf import MODERN_TYPES
 from dataset_scripts.tvhf.network_view_tvhf import Disagreement, NetworkView, Tower, network_details
 from dataset_scripts.tvhf.predicate_parser_tvhf import parse
 from dataset_scripts.tvhf.predicates_tvhf import kleene_and
-from dataset_scripts.tvhf.real_texts_tvhf import REAL_VIEWS, caption_rows, hard_question_rows, question_rows
+from dataset_scripts.tvhf.real_texts_tvhf import (
+    LEFT_OUT_TYPES,
+    caption_rows,
+    hard_question_rows,
+    header_of_graph,
+    question_rows,
+)
+from dataset_scripts.tvhf.real_texts_tvhf import (
+    view_of as real_view_of,
+)
 from dataset_scripts.tvhf.search_phrases_tvhf import NOUNS, PROPERTIES, SIZES, WITHOUT
 from dataset_scripts.tvhf.search_tvhf import MAX_COMPOSED, all_true, search_rows
 from dataset_scripts.tvhf.statements_tvhf import StatementError, load_statements
@@ -186,18 +196,66 @@ def test_questions_and_captions_of_real_networks_are_true(graphs: dict[str, Arch
         assert all(facts.all_hold(json.loads(row["claims"])) for row in captions)
 
 
-def test_hard_questions_are_balanced_and_put_to_views_that_can_be_made(
-    graphs: dict[str, ArchitectureGraph],
-) -> None:
+def test_hard_questions_are_balanced_and_put_to_every_view(graphs: dict[str, ArchitectureGraph]) -> None:
+    seen = set()
     for name, graph in graphs.items():
         rows = hard_question_rows(name, graph, "test", 0)
         assert len(rows) > 8
-        assert {row["view"] for row in rows} <= set(REAL_VIEWS)
+        assert not {row["question_type"] for row in rows} & set(LEFT_OUT_TYPES)
         groups: dict[str, list[bool]] = {}
         for row in rows:
             if row["group"]:
+                seen.add(row["view"])
                 groups.setdefault(row["group"], []).append(row["answer_type"] == "cannot_tell")
         assert all(sorted(found) == [False, True] for found in groups.values())
+    assert seen == set(VIEWS)
+
+
+def test_a_header_shows_layers_with_weights_and_no_order(graphs: dict[str, ArchitectureGraph]) -> None:
+    for graph in graphs.values():
+        header = header_of_graph(graph)
+        assert not header.has_data_flow and not header.num_edges
+        assert header.num_parameters == graph.num_parameters
+        assert not {"ReLU", "GELU", "SiLU", "softmax", "add", "scaled_dot_product_attention"} & set(header.op_types)
+        assert header.node_parameters.all() and not header.attribute("num_heads").any()
+        assert "Linear" in header.op_types or "Conv2d" in header.op_types
+    resnet = header_of_graph(graphs["resnet"])
+    assert resnet.attribute("kernel_h").any() and not resnet.attribute("stride_h").any()
+    row = graphs["bert"].to_row()
+    assert real_view_of(row, "header").op_types == header_of_graph(graphs["bert"]).op_types
+    with pytest.raises(ValueError, match="weights"):
+        real_view_of(row, "weights")
+
+
+def test_every_row_is_answered_by_a_second_route(
+    graphs: dict[str, ArchitectureGraph], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables: dict[str, list[dict[str, Any]]] = {config: [] for config in ("architectures", *build_tasks.TEXT_CONFIGS)}
+    for name in ("bert", "resnet"):
+        graph, facts = graphs[name], GraphFacts(graphs[name])
+        tables["architectures"].append({"arch_id": name, **graph.to_row()})
+        tables["aqa"] += question_rows(name, facts, "test", 0)
+        tables["aqa_hard"] += hard_question_rows(name, graph, "test", 0)
+        tables["captions"] += caption_rows(name, facts, 0)
+
+    def check() -> tuple[int, str]:
+        for config, rows in tables.items():
+            (tmp_path / config).mkdir(exist_ok=True)
+            pq.write_table(pa.Table.from_pylist(rows), tmp_path / config / "test-00000-of-00001.parquet")
+        status = check_questions.main(["--data", str(tmp_path)])
+        return status, capsys.readouterr().out
+
+    assert check()[0] == 0
+    wrong = next(row for row in tables["aqa_hard"] if row["answer_type"] == "number")
+    wrong["answers"] = ["12345"]
+    status, said = check()
+    assert status == 1 and "12345" in said and "1 disagree" in said
+    assert check_questions.main(["--data", str(tmp_path), "--only", "aqa"]) == 0
+    tables["aqa"][0]["arch_id"] = "nothing"
+    check()
+    assert check_questions.main(["--data", str(tmp_path), "--only", "aqa"]) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert check_questions.main(["--data", str(tmp_path / "none")]) == 2
 
 
 def synthetic(count: int) -> list[Architecture]:

@@ -69,7 +69,9 @@ def test_remote_code_is_the_code_of_the_wheel(wheel: Path) -> None:
 
 
 def test_its_metadata_are_what_a_package_index_accepts(wheel: Path) -> None:
-    run = subprocess.run([sys.executable, "-m", "twine", "check", "--strict", str(wheel)], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", str(wheel)], capture_output=True, text=True
+    )
     assert run.returncode == 0 and "PASSED" in run.stdout, run.stdout + run.stderr
 
 
