@@ -50,8 +50,9 @@ test: venv ## run the tests
 fuzz: venv ## run 10,000 damaged and hostile files through every reader (FUZZ="--resume --target json ...")
 	OMP_NUM_THREADS=1 $(PY) tests/fuzz/run.py $(FUZZ)
 
-faults: venv ## kill trainings 50 times at random moments, in one process and in two (FAULTS="--kills 5 ...")
-	OMP_NUM_THREADS=1 $(PY) tests/faults/kill_training.py --json benchmarks/results/faults-training.json $(FAULTS)
+faults: venv ## kill trainings at 50 random moments, in one process and two; publish 200 times to a Hub that breaks down
+	OMP_NUM_THREADS=1 $(PY) tests/faults/kill_training.py --json benchmarks/results/faults-training.json
+	$(PY) tests/faults/break_publishing.py --json benchmarks/results/faults-publishing.json
 
 lint: venv ## check style with ruff
 	$(PY) -m ruff check .

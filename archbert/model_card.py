@@ -24,8 +24,8 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-NAMESPACE = "archbert"
-"""Owner of the published repositories."""
+from .names import NAMESPACE
+
 RESULTS_BEGIN, RESULTS_END = "<!-- results:begin -->", "<!-- results:end -->"
 PROVENANCE = ("command", "data", "seed", "seeds", "commit", "hardware", "versions", "date")
 NO_RESULTS = "No results have been recorded yet."

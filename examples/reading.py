@@ -22,13 +22,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
+from archbert.names import NAMESPACE
 from dataset_scripts.autonet.questions_autonet import all_intents, truth_table
 from processing_archbert import ANSWERS, ArchitectureGraph, GraphFacts
 from stored import Stored, StoredBits, StoredEncodings, kept
 
 logger = logging.getLogger(__name__)
 
-HUB_DATASET = "archbert/autonet"
+HUB_DATASET = f"{NAMESPACE}/autonet"
 INTENTS: dict[tuple[str, str], int] = {intent: index for index, intent in enumerate(all_intents())}
 ANSWER_IDS: dict[str, int] = {answer: index for index, answer in enumerate(ANSWERS)}
 _FACTS_KEPT = 256

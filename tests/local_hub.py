@@ -1,7 +1,7 @@
 """A small HTTP server that answers what the Hugging Face clients ask of a Hub when they read repositories.
 
 * models and data sets; one folder for each branch of a repository, its commit hash computed from the files;
-* the repository's information, the file tree and the files themselves (``HEAD``, ``GET``, byte ranges), with the
+* the list of models, in pages; the repository's information, the file tree and the files themselves (``HEAD``, ``GET``, byte ranges), with the
   headers and the error codes that ``huggingface_hub`` looks for;
 * every request is kept in `LocalHub.requests`: a test can assert what a client asked, or that it asked nothing.
 
@@ -27,15 +27,17 @@ MAIN = "main"
 LARGE_FILES = (".safetensors", ".parquet")
 """Suffixes of the files that are kept apart, known by their SHA-256."""
 
-_API = r"^/api/(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+)"
+_API = r"^/api/(?P<kind>models|datasets|spaces)/(?P<repo>[^/]+/[^/]+)"
+_LIST = "/api/models"
+_PAGE = 2
 _INFO = re.compile(_API + r"(?:/revision/(?P<revision>[^/]+))?$")
 _TREE = re.compile(_API + r"/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?$")
-_RESOLVE = re.compile(r"^/(?:(?P<kind>datasets)/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)$")
+_RESOLVE = re.compile(r"^/(?:(?P<kind>datasets|spaces)/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)$")
 
 
 def repository_key(kind: str | None, name: str) -> str:
-    """How a repository is kept: ``owner/name`` of a model, ``datasets/owner/name`` of a data set."""
-    return f"datasets/{name}" if kind == "datasets" else name
+    """How a repository is kept: ``owner/name`` of a model, ``datasets/owner/name`` and ``spaces/owner/name``."""
+    return f"{kind}/{name}" if kind in ("datasets", "spaces") else name
 
 
 class _Branch:
@@ -101,6 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"{self.command} {path}")
+        if path == _LIST:
+            return self._list()
         for pattern, answer in ((_INFO, self._info), (_TREE, self._tree), (_RESOLVE, self._resolve)):
             if match := pattern.match(path):
                 fields = match.groupdict()
@@ -112,6 +116,16 @@ class _Handler(BaseHTTPRequestHandler):
                     return self._error("RevisionNotFound", f"no revision {fields['revision']}")
                 return answer(branch, fields)
         return self._error("", f"nothing is served at {path}")
+
+    def _list(self) -> None:
+        """A page of the models, in the order in which they were given, and the address of the next page."""
+        query = parse_qs(urlsplit(self.path).query)
+        start, limit = int(query.get("cursor", ["0"])[0]), int(query.get("limit", ["1000"])[0])
+        models = [(name, r.at(MAIN)) for name, r in self.server.repositories.items() if not name.startswith("datasets/")]
+        page = [{"id": name, "sha": b.sha} for name, b in models[start : start + min(_PAGE, limit)] if b is not None]
+        following = f"http://{self.headers['Host']}{_LIST}?cursor={start + len(page)}&limit={limit}"
+        more = start + len(page) < len(models)
+        self._json(page, {"Link": f'<{following}>; rel="next"'} if more else None)
 
     def _info(self, branch: _Branch, fields: Mapping[str, str]) -> None:
         siblings = [{"rfilename": name} for name in branch.files]

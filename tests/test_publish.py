@@ -15,12 +15,20 @@ from autonet_build import small_build, small_release
 from tiny_checkpoint import tiny_checkpoint
 from writable_hub import TOKEN, WritableHub
 
-from archbert.publish import PublishError, dataset_uploads, model_upload
+from archbert.publish_contents import (
+    PublishError,
+    dataset_uploads,
+    index_upload,
+    metric_upload,
+    model_upload,
+    space_upload,
+)
 from archbert.release import code_files, release
 from dataset_scripts.autonet.card_autonet import CONFIGS
 from dataset_scripts.release.front_matter_release import read_card
 
 ROOT = Path(__file__).resolve().parents[1]
+ONLY_DATA = ("--models", "--metrics", "--no-index", "--no-space")
 CHILD = """
 import contextlib, io, json, os, sys
 from archbert.publish import main
@@ -53,7 +61,15 @@ class Publisher:
 
     def __call__(self, hub_dir: Path, build: Path, *arguments: str, token: str = TOKEN) -> Done:
         assert self._child.stdin and self._child.stdout
-        command = ["--hub_dir", str(hub_dir), *arguments, "--datasets", f"autonet={build}"]
+        command = [
+            "--hub_dir",
+            str(hub_dir),
+            "--source_dir",
+            str(hub_dir.parent),
+            *arguments,
+            "--datasets",
+            f"autonet={build}",
+        ]
         self._child.stdin.write(json.dumps([command, token]) + "\n")
         self._child.stdin.flush()
         return Done(*json.loads(self._child.stdout.readline()))
@@ -78,6 +94,15 @@ def published(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     hub_dir = tmp_path_factory.mktemp("repository") / "hub"
     small_release(build, hub_dir)
     release(tiny_checkpoint(tmp_path_factory.mktemp("checkpoint")), "tiny", hub_dir / "models")
+    (hub_dir / "index").mkdir()
+    (hub_dir / "index" / "README.md").write_text("# Index\n")
+    shutil.copytree(ROOT / "metrics" / "aqa_match", hub_dir.parent / "metrics" / "aqa_match")
+    space = hub_dir.parent / "examples" / "space"
+    space.mkdir(parents=True)
+    (space / "app.py").write_text("import archbert\n")
+    (space / "README.md").write_text("---\nsdk: gradio\nmodels: [archbert/tiny]\n---\nRuns archbert/cli.py\n")
+    for package in ("processing_archbert", "modeling_archbert", "archbert"):
+        (hub_dir.parent / package).symlink_to(ROOT / package)
     return hub_dir
 
 
@@ -98,7 +123,8 @@ def test_plan_upload_and_nothing_to_do(publisher: Publisher, published: Path, bu
     lines = planned.output.splitlines()
     heads = [line.split(":")[0].split(",")[0] for line in lines if not line.startswith("  ")]
     assert heads == [
-        "dataset archbert/autonet (main)", "dataset archbert/autonet (script)", "model archbert/tiny (main)",
+        "dataset archbert/autonet (main)", "dataset archbert/autonet (script)", "dataset archbert/index (main)",
+        "space archbert/aqa_match (main)", "model archbert/tiny (main)", "space archbert/archbert (main)",
     ]  # fmt: skip
     assert any(line.startswith("  + aqa/train-00000-of-00001.parquet  ") for line in lines)
 
@@ -121,13 +147,20 @@ def test_plan_upload_and_nothing_to_do(publisher: Publisher, published: Path, bu
     model = hub.files("archbert/tiny")
     assert set(code_files()) < set(model)
     assert model["model.safetensors"] == (published / "models" / "tiny" / "model.safetensors").read_bytes()
-    assert [hub.commits(data), hub.commits("archbert/tiny")] == [1, 1]
+    assert (
+        hub.files("spaces/archbert/aqa_match")["aqa_match.py"]
+        == (ROOT / "metrics/aqa_match/aqa_match.py").read_bytes()
+    )
+    demo = hub.files("spaces/archbert/archbert")
+    assert {"app.py", "archbert/cli.py", "processing_archbert/tracing_archbert.py"} <= set(demo)
+    assert hub.files("datasets/archbert/index")["README.md"] == b"# Index\n"
+    assert [hub.commits(name) for name in (data, "archbert/tiny", "spaces/archbert/archbert")] == [1, 1, 1]
     commits = [request.split("/")[2] for request in publisher.writes() if "/commit/" in request]
-    assert commits == ["datasets", "datasets", "models"]
+    assert commits == ["datasets", "datasets", "datasets", "spaces", "models", "spaces"]
 
     before = publisher.writes()
     again = publisher(published, build)
-    assert again.status == 0 and again.output.count("nothing to do") == 3
+    assert again.status == 0 and again.output.count("nothing to do") == 6
     assert publisher.writes() == before
 
 
@@ -137,11 +170,11 @@ def test_a_change_is_one_commit_and_files_that_are_gone_are_removed(
     hub, data = publisher.hub, "datasets/changes/autonet"
     hub_dir = Path(shutil.copytree(published, tmp_path / "hub"))
     card = hub_dir / "datasets" / "autonet" / "README.md"
-    assert publisher(hub_dir, build, "--models", "--namespace", "changes").status == 0
+    assert publisher(hub_dir, build, *ONLY_DATA, "--namespace", "changes").status == 0
     script = hub.commits(data, "script")
     card.write_text(card.read_text() + "\nOne more line.\n")
     (card.parent / "plots" / "graphs.png").unlink()
-    done = publisher(hub_dir, build, "--models", "--namespace", "changes")
+    done = publisher(hub_dir, build, *ONLY_DATA, "--namespace", "changes")
     assert "0 new, 1 changed, 1 removed" in done.output and "nothing to do" in done.output
     files = hub.files(data)
     assert files["README.md"].endswith(b"One more line.\n") and "plots/graphs.png" not in files
@@ -151,7 +184,7 @@ def test_a_change_is_one_commit_and_files_that_are_gone_are_removed(
 def test_a_failure_leaves_the_default_revision_and_the_next_run_goes_on(
     publisher: Publisher, published: Path, build: Path, tmp_path: Path
 ) -> None:
-    hub, data, namespace = publisher.hub, "datasets/failures/autonet", ("--models", "--namespace", "failures")
+    hub, data, namespace = publisher.hub, "datasets/failures/autonet", (*ONLY_DATA, "--namespace", "failures")
     hub.forget()  # as if no other repository had these files
     hub_dir = Path(shutil.copytree(published, tmp_path / "hub"))
     card = hub_dir / "datasets" / "autonet" / "README.md"
@@ -182,11 +215,22 @@ def test_a_failure_leaves_the_default_revision_and_the_next_run_goes_on(
     assert hub.files(data) == released
 
 
+def test_a_hub_that_breaks_down_is_never_left_half_published(tmp_path: Path) -> None:
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(ROOT / "tests" / "faults" / "break_publishing.py"), "--runs", "4", "--json"]
+    run = subprocess.run([*command, str(result)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    told = json.loads(result.read_text())
+    assert told["failed"] > 0 and len(told["failures"]) > 2
+
+
 def test_another_namespace_is_written_into_the_cards(publisher: Publisher, published: Path, build: Path) -> None:
     assert publisher(published, build, "--namespace", "someone").status == 0
     for name, repository in (("autonet", "datasets/someone/autonet"), ("tiny", "someone/tiny")):
         card = publisher.hub.files(repository)["README.md"].decode()
         assert f"someone/{name}" in card and f"archbert/{name}" not in card
+    card = publisher.hub.files("spaces/someone/archbert")["README.md"].decode()
+    assert "models: [someone/tiny]" in card and "Runs archbert/cli.py" in card
 
 
 def test_without_a_token_it_says_what_to_do(publisher: Publisher, published: Path, build: Path) -> None:
@@ -219,4 +263,8 @@ def test_what_cannot_be_published_is_refused(published: Path, build: Path, tmp_p
         dataset_uploads("autonet", build, hub_dir, "archbert", tmp_path / "scratch")
     (hub_dir / "models" / "tiny" / "pipeline_archbert.py").unlink()
     with pytest.raises(PublishError, match=r"has no pipeline_archbert.py; release the model again"):
-        model_upload("tiny", hub_dir, "archbert", tmp_path / "scratch")
+        model_upload("tiny", hub_dir / "models", "archbert", tmp_path / "scratch")
+    for upload, name in ((index_upload, "index"), (metric_upload, "aqa_match"), (space_upload, "space")):
+        (tmp_path / "empty" / name).mkdir(parents=True)
+        with pytest.raises(PublishError, match=r"has no README.md"):
+            upload(name, tmp_path / "empty", "archbert", tmp_path / "scratch")

@@ -78,8 +78,9 @@ def test_its_metadata_are_what_a_package_index_accepts(wheel: Path) -> None:
 def test_it_works_without_the_repository(installed: Path) -> None:
     program = (
         "import archbert, processing_archbert; from transformers import AutoModel, AutoProcessor; "
-        f"model = AutoModel.from_pretrained({str(MINI)!r}); processor = AutoProcessor.from_pretrained({str(MINI)!r}); "
-        "print(archbert.__file__, type(model).__module__, processing_archbert.load_architecture('resnet').num_parameters)"
+        f"model = AutoModel.from_pretrained({str(MINI)!r}); AutoProcessor.from_pretrained({str(MINI)!r}); "
+        "graph = processing_archbert.load_architecture('resnet'); "
+        "print(archbert.__file__, type(model).__module__, graph.num_parameters)"
     )
     place, module, parameters = python(installed, "-c", program).split()[-3:]
     assert place.startswith(str(installed)) and module == "modeling_archbert.modeling_archbert"

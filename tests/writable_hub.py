@@ -14,11 +14,11 @@ from local_hub import LARGE_FILES, MAIN, LocalHub, _Branch, _Handler, _Repositor
 
 USER, TOKEN = "tester", "token"
 
-_API = r"^/api/(?P<kind>models|datasets)/(?P<repo>[^/]+/[^/]+)"
+_API = r"^/api/(?P<kind>models|datasets|spaces)/(?P<repo>[^/]+/[^/]+)"
 _PREUPLOAD = re.compile(_API + r"/preupload/(?P<branch>[^/]+)$")
 _COMMIT = re.compile(_API + r"/commit/(?P<branch>[^/]+)$")
 _NEW_BRANCH = re.compile(_API + r"/branch/(?P<branch>[^/]+)$")
-_LARGE = re.compile(r"^/(?:(?P<kind>datasets)/)?(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch$")
+_LARGE = re.compile(r"^/(?:(?P<kind>datasets|spaces)/)?(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch$")
 
 
 class _WritingHandler(_Handler):
@@ -68,6 +68,8 @@ class _WritingHandler(_Handler):
     def _create(self, asked: Mapping[str, Any]) -> None:
         name = f"{asked.get('organization') or USER}/{asked['name']}"
         key = repository_key(f"{asked.get('type') or 'model'}s", name)
+        if asked.get("type") == "space" and not asked.get("sdk"):
+            return self._error("", "a Space needs an sdk", status=400)
         exists = key in self.server.repositories
         if not exists:
             self.server.repositories[key] = _Repository({MAIN: _Branch({".gitattributes": b"*.parquet filter=lfs\n"})})

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -81,7 +82,7 @@ def start(data: str, folder: Path, processes: int) -> list[int]:
     return pids
 
 
-def wait(pids: Sequence[int], seconds: float | None = None) -> bool:
+def wait(pids: Sequence[int], logs: Path, seconds: float | None = None) -> bool:
     """Whether all ended well; those that run longer than `seconds` are killed."""
     ends = None if seconds is None else time.monotonic() + seconds
     left, codes = set(pids), []
@@ -92,7 +93,7 @@ def wait(pids: Sequence[int], seconds: float | None = None) -> bool:
                 left.remove(pid)
                 codes.append(os.waitstatus_to_exitcode(status))
                 if codes[-1] > 0:
-                    raise RuntimeError(f"a run failed by itself, with exit status {codes[-1]}")
+                    raise RuntimeError(f"a run failed by itself, with exit status {codes[-1]}; see {logs}/log-*.txt")
         if left and ends is not None and time.monotonic() > ends:
             for pid in left:
                 os.kill(pid, signal.SIGKILL)
@@ -122,13 +123,15 @@ def kill(kills: int, processes: int, folder: Path, seed: int = 0) -> dict[str, A
     whole = folder / "undisturbed" / "run"
     whole.mkdir(parents=True)
     began = time.monotonic()
-    wait(start(data, whole, processes))
+    wait(start(data, whole, processes), whole.parent)
     length = time.monotonic() - began
     done = {"kills": 0, "half_written": 0, "ended": 0, "equal": 0}
     while done["kills"] < kills:
         run = folder / f"disturbed-{done['ended']}" / "run"
         run.mkdir(parents=True)
-        while not wait(start(data, run, processes), rng.uniform(0, length) if done["kills"] < kills else None):
+        while not wait(
+            start(data, run, processes), run.parent, rng.uniform(0, length) if done["kills"] < kills else None
+        ):
             done["kills"] += 1
             states = saved_states(run / "checkpoints")
             done["half_written"] += len(list((run / "checkpoints").glob("step-*"))) > len(states)
@@ -146,8 +149,9 @@ def main() -> None:
     options = parser.parse_args()
     results = []
     for processes in options.processes:
-        with tempfile.TemporaryDirectory() as folder:
-            results.append(kill(options.kills, processes, Path(folder)))
+        folder = Path(tempfile.mkdtemp(prefix="killed-trainings-"))
+        results.append(kill(options.kills, processes, folder))
+        shutil.rmtree(folder)  # not after an error: the logs tell
         print(results[-1], flush=True)
     if options.json:
         text = json.dumps({"command": "python tests/faults/kill_training.py", "runs": results}, indent=1)
