@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from dataset_scripts.tvhf.clusters_tvhf import assign_splits, components, merge_
 from dataset_scripts.tvhf.isomorphism_tvhf import are_isomorphic
 from dataset_scripts.tvhf.library_tvhf import parentage
 from dataset_scripts.tvhf.registry_tvhf import Member, Registry, load_registry
-from dataset_scripts.tvhf.relations_tvhf import RELATIONS, Known, relation, sample_clones
+from dataset_scripts.tvhf.relations_tvhf import Known, relation
 from dataset_scripts.tvhf.similarity_wl_tvhf import wl_similarity
 from dataset_scripts.tvhf.trace_tvhf import entry_digest, graph_path, is_kept, make_graph, read_graph, trace_member
 from dataset_scripts.tvhf.yaml_tvhf import RegistryError
@@ -218,19 +217,6 @@ def test_relations_of_known_pairs(registry: Registry, first: str, second: str, e
 def test_relations_stay_within_one_library(registry: Registry) -> None:
     with pytest.raises(ValueError, match="within one library"):
         relation(Known(registry.members["resnet50"]), Known(registry.members["bert"]))
-
-
-def test_clones_are_balanced_and_stay_inside_a_split(registry: Registry) -> None:
-    members = [m for m in registry.members.values() if m.source == "torchvision"][:60]
-    items = [Traced(m, small_graph(8 + i, 1 + i % 9), "torchvision 1") for i, m in enumerate(members)]
-    table = make_table(items)
-    clones = sample_clones(table.architectures, registry, table.similarity)
-    side = {row.arch_id: row.split for row in table.architectures}
-    rows: list[dict[str, Any]] = [row | {"kept_in": split} for split, inside in clones.rows.items() for row in inside]
-    assert {row["relation"] for row in rows} <= set(RELATIONS) and rows
-    assert all(side[row["arch_id_a"]] == side[row["arch_id_b"]] == row["split"] == row["kept_in"] for row in rows)
-    train = [row["label"] for row in clones.rows["train"]]
-    assert abs(train.count(1) - train.count(0)) <= 2
 
 
 def test_a_kept_graph_is_traced_again_when_its_entry_changes(tmp_path: Path, registry: Registry) -> None:

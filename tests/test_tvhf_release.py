@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,10 +20,8 @@ from old_datasets import old_environment
 from archbert.publish import dataset_uploads
 from dataset_scripts.release.front_matter_release import read_card
 from dataset_scripts.tvhf import release_tvhf
-from dataset_scripts.tvhf.bag_kernel_tvhf import BagKernel
 from dataset_scripts.tvhf.card_tvhf import MARKS
 from dataset_scripts.tvhf.configs_tvhf import CELLS, CONFIGS, PAPER_SPLITS, SAMPLE, read_folder
-from dataset_scripts.tvhf.floors_tvhf import best_threshold, faults, figures, interval, matthews
 from dataset_scripts.tvhf.frozen_tvhf import FROZEN, changes, frozen_digests
 from dataset_scripts.tvhf.truth_tvhf import FALSE, TRUE, read_truth
 
@@ -37,7 +34,8 @@ import datasets, json, sys
 found = {"version": datasets.__version__, "configs": datasets.get_dataset_config_names(sys.argv[1])}
 for config in found["configs"]:
     data = datasets.load_dataset(sys.argv[1], config)
-    found[config] = {"rows": {split: len(data[split]) for split in data}, "columns": list(data["train"].features)}
+    first = next(iter(data.values()))
+    found[config] = {"rows": {split: len(data[split]) for split in data}, "columns": list(first.features)}
 found["default"] = list(datasets.load_dataset(sys.argv[1])["train"].features)
 print(json.dumps(found))
 """
@@ -175,8 +173,9 @@ def test_files_are_the_frozen_ones_and_can_be_published(tmp_path: Path) -> None:
     frozen = json.loads((FOLDER / FROZEN).read_text())
     assert changes(frozen, frozen_digests(read_folder(FOLDER))) == []
     assert {"architectures/test-00000-of-00001.parquet", "descriptions/test-00000-of-00001.parquet"} <= set(frozen)
-    (upload,) = dataset_uploads("tvhf", tmp_path / "none", ROOT / "hub", "archbert", tmp_path)
-    assert upload.repo_id == "archbert/tvhf" and {"README.md", "croissant.json"} <= set(upload.files)
+    main, script = dataset_uploads("tvhf", tmp_path / "none", ROOT / "hub", "archbert", tmp_path)
+    assert main.repo_id == script.repo_id == "archbert/tvhf"
+    assert {"README.md", "croissant.json"} <= set(main.files) and set(script.files) == {"README.md", "tvhf.py"}
 
 
 def test_the_card_says_who_wrote_it_and_has_all_sections() -> None:
@@ -187,6 +186,18 @@ def test_the_card_says_who_wrote_it_and_has_all_sections() -> None:
     assert default == ["descriptions"]
     for name in ("distributions", "libraries", "networks", "op_types", "graphs"):
         assert f"plots/{name}.png" in body and (FOLDER / "plots" / f"{name}.png").is_file()
+
+
+def test_the_stored_floors_are_of_these_rows_and_without_a_fault() -> None:
+    floors = json.loads((ROOT / release_tvhf.RESULTS).read_text())
+    assert floors["faults"] == []
+    for split in ("test", "test_seen_sentence", "test_new", "tv_test", "hf_test"):
+        counted = sum(next(iter(part.values()))["rows"] for part in floors["descriptions"][split].values())
+        assert counted == len(rows("descriptions", split)), split
+    labelled = [row for row in rows("clones", "test", ("label",)) if row["label"] >= 0]
+    assert floors["clones"]["test"]["all"]["always alike"]["rows"] == len(labelled)
+    for config in ("aqa", "aqa_hard", "aqa_modern"):
+        assert floors[config]["test"]["prior by type"]["rows"] == len(rows(config, "test", ("arch_id",)))
 
 
 def test_changed_test_files_are_named_and_not_released(tmp_path: Path) -> None:
@@ -202,6 +213,15 @@ def test_changed_test_files_are_named_and_not_released(tmp_path: Path) -> None:
     assert [item.name for item in out.iterdir()] == [FROZEN]
 
 
+def test_a_task_that_one_side_decides_is_not_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "clones, test, all: one network alone has MCC 0.300 (0.2 to 0.4), 500 rows"
+    monkeypatch.setattr(release_tvhf, "all_floors", lambda folder, **more: {"faults": [line]})
+    out = tmp_path / "out"
+    with pytest.raises(release_tvhf.ReleaseError, match=r"one network alone has MCC 0\.300"):
+        release_tvhf.write_release(FOLDER, out, tmp_path / "floors.json")
+    assert not out.exists()
+
+
 def test_a_missing_config_is_named(tmp_path: Path) -> None:
     shutil.copytree(FOLDER / "search", tmp_path / "search")
     with pytest.raises(release_tvhf.ReleaseError, match="has no descriptions, architectures, clones"):
@@ -214,59 +234,3 @@ def test_changes_of_frozen_files() -> None:
     assert changes({"p": a, "q": a}, {"p": b, "r": a}) == [
         "q: frozen, and not there now", "r: not frozen before", "p: other rows (1 frozen, 2 now)",
     ]  # fmt: skip
-
-
-def test_matthews_and_threshold() -> None:
-    true = np.array([True, True, False, False])
-    assert matthews(true, true) == 1.0 and matthews(~true, true) == -1.0
-    assert matthews(np.ones(4, bool), true) == 0.0
-    assert matthews(np.array([True, False, False, False]), true) == pytest.approx(3**-0.5)
-    assert best_threshold(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 0, 0, 1])) == 3.5
-
-
-def test_intervals_grow_where_rows_share_a_cluster() -> None:
-    rng = np.random.default_rng(1)
-    cluster = rng.integers(0, 2, 20)
-    right = np.repeat(cluster, 10).astype(float)
-    counts = np.stack([right, np.ones(200)], axis=1)
-
-    def width(names: list[str]) -> float:
-        low, high = interval(lambda sums: sums[:, 0] / sums[:, 1], counts, names)
-        return high - low
-
-    assert width([f"c{i // 10}" for i in range(200)]) > 2 * width([f"c{i}" for i in range(200)])
-
-
-def test_figures_of_always_true_and_of_a_right_answer() -> None:
-    labels = np.array([1, 0] * 10)
-    clusters = [f"c{i}" for i in range(20)]
-    always = figures(np.zeros(20), labels, -1.0, clusters)
-    assert (always["accuracy"], always["F1"], always["MCC"], always["AUROC"]) == (50.0, 66.7, 0.0, 50.0)
-    right = figures(labels.astype(float), labels, 0.5, clusters)
-    assert (right["accuracy"], right["MCC"], right["AUROC"], right["prevalence"]) == (100.0, 1.0, 100.0, 50.0)
-
-
-def test_one_sided_classifiers_above_the_limit_are_faults() -> None:
-    def table(mcc: float) -> dict:
-        return {"text alone": {"MCC": mcc}, "graph alone": {"MCC": 0.0}, "ops x words": {"MCC": 0.9}}
-
-    floors = {"descriptions": {"test": {"structure and size": table(0.1)}}, "clones": {}}
-    assert faults(floors) == []
-    floors["descriptions"]["test"]["structure and size"] = table(-0.2)
-    assert faults(floors) == ["descriptions, test, structure and size: text alone has MCC -0.200"]
-
-
-def test_the_bag_kernel_learns_what_neither_side_tells_alone() -> None:
-    networks = {f"{kind}{i}": {kind: 3 + i, "Linear": 5} for kind in ("Conv2d", "LSTM") for i in range(12)}
-    said = {"Conv2d": "It convolves images.", "LSTM": "It is recurrent."}
-
-    def made(start: int, stop: int) -> list[dict]:
-        return [
-            {"text": text, "arch_id": f"{kind}{i}", "label": int(kind == of), "group": f"{of}{i}"}
-            for of, text in said.items() for kind in said for i in range(start, stop)
-        ]  # fmt: skip
-
-    kernel = BagKernel(networks)
-    kernel.fit(made(0, 8), made(8, 10))
-    test = made(10, 12)
-    assert ((kernel.scores(test) > 0) == np.array([row["label"] == 1 for row in test])).all()

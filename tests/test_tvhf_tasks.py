@@ -38,7 +38,6 @@ from dataset_scripts.tvhf.real_texts_tvhf import (
 from dataset_scripts.tvhf.search_phrases_tvhf import NOUNS, PROPERTIES, SIZES, WITHOUT
 from dataset_scripts.tvhf.search_tvhf import MAX_COMPOSED, all_true, search_rows
 from dataset_scripts.tvhf.statements_tvhf import StatementError, load_statements
-from dataset_scripts.tvhf.task_floors_tvhf import bimodal_floors, matthews, question_floors
 from dataset_scripts.tvhf.truth_tvhf import FALSE, TRUE, UNKNOWN, Architecture
 from processing_archbert import ArchitectureGraph, GraphFacts, trace
 
@@ -343,19 +342,6 @@ def test_each_text_and_each_pair_of_a_group_has_both_labels(networks: list[Archi
             keyed = [{**row, "pair": f"{row['arch_id_a']} {row['arch_id_b']}"} for row in four]
             for column in ("predicate", "pair"):
                 assert all(c == {0: 1, 1: 1} for c in label_counts(keyed, column).values())
-    floors = bimodal_floors(rows, networks)["test"]
-    assert floors["positive"] == 50.0
-    assert abs(floors["pair"]["MCC"]) <= 0.15
-    assert abs(floors["text"]["MCC"]) <= 0.15
-
-
-def test_floor_of_questions_is_the_share_of_the_commonest_training_answer() -> None:
-    def row(kind: str, said: str) -> dict[str, Any]:
-        return {"question_type": kind, "subject": "", "answers": [said]}
-
-    rows = {"train": [row("depth", "12")] * 3 + [row("depth", "6")], "test": [row("depth", a) for a in ("12", "6")]}
-    assert question_floors(rows)["test"]["by_type"]["depth"] == {"rows": 2, "type": 50.0, "type_and_subject": 50.0}
-    assert matthews(np.array([True, False]), np.array([True, False])) == 1.0
 
 
 def write_architectures(folder: Path, graphs: dict[str, ArchitectureGraph], split: str = "") -> None:
@@ -391,7 +377,7 @@ def test_an_unknown_split_fails(
 ) -> None:
     write_architectures(tmp_path, graphs, split="dev")
     assert build_tasks.main(["--architectures", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
-    assert "'dev' is no split" in capsys.readouterr().err
+    assert f"{tmp_path / 'all.parquet'}:1: unknown split 'dev'" in capsys.readouterr().err
 
 
 def test_a_truth_of_other_architectures_fails(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ _MISSING: dict[str, str] = {
     "no_attributes": "count_kernel extreme_width setting kernel width block_after block_repeats block_layers "
     "parameters parameters_exceed heaviest",
     "header": "after before depth_of longest_path block_after block_repeats block_layers skip_count skip_span "
-    "skip_layers kernel width count count_category count_kernel exceeds ratio difference setting extreme_width "
+    "skip_layers kernel width count count_category count_kernel exceeds difference setting extreme_width "
     "heaviest",
     "full": "",
 }
@@ -126,7 +126,6 @@ _ANSWERS: dict[str, Callable[..., list[str]]] = {
         sum(t.truth._kernel(node) == size for node in _of_category(t, "convolution"))
     ),
     "exceeds": lambda t, layer, n: _yes_no(len(t.nodes(layer)) > int(n)),
-    "ratio": lambda t, a, b, n: _yes_no(len(t.nodes(a)) / len(t.nodes(b)) >= int(n)),
     "difference": lambda t, a, b: _number(len(t.nodes(a)) - len(t.nodes(b))),
     "after": lambda t, layer, position: _step(t, layer, position, True),
     "before": lambda t, layer, position: _step(t, layer, position, False),

@@ -22,7 +22,7 @@ class Reading(NamedTuple):
 _POSITION = re.compile(r"\b(second to last|first|second|third|fourth|fifth|last) (?:LAYER|block|skip)")
 _ANY_KIND = re.compile(r"\b(\w+ (?:layer|module|function))s of any kind")
 _KERNEL = re.compile(r"\b(\d+)(?:\*|x| by )(\d+)(?:(?:\*|x| by )(\d+))?\b")
-_UNIT = re.compile(r"\b([\d.]+) (million|m|thousand|k)\b")
+_UNIT = re.compile(r"\b([\d.]+(?:e\+\d+)?) (million|m|thousand|k)\b")
 _UNITS = {"million": 10**6, "m": 10**6, "thousand": 10**3, "k": 10**3}
 
 _UNKNOWABLE = re.compile(
@@ -127,12 +127,6 @@ def _width(words: str, layers: list[str]) -> Reading:
     return Reading("extreme_width", (layer, extreme[1])) if extreme else Reading("width", (layer, _position(words)))
 
 
-def _two(words: str, layers: list[str]) -> Reading:
-    if "times" in words:
-        return Reading("ratio", (*layers, _number(words)))
-    return Reading("difference", tuple(layers))
-
-
 def _depth(words: str, layers: list[str]) -> Reading:
     return Reading("depth_of", (_one(words, layers), _position(words))) if layers else Reading("longest_path")
 
@@ -152,7 +146,7 @@ _READERS: tuple[tuple[str, Callable[[str, list[str]], Reading]], ...] = (
     (r"\bkernel\b|\bkernels\b", _kernel),
     (r"\bhead\b|\bheads\b|\bgroups\b|dilation|dilated|recurrent modules?|\bstride\b|factor|pixel shuffle", _setting),
     (r"\boutput (?:width|features)\b|\bwide\b|\boutput have\b|(?:largest|smallest) output", _width),
-    (r"LAYER.*LAYER", _two),
+    (r"LAYER.*LAYER", lambda words, layers: Reading("difference", tuple(layers))),
     (r"\bsteps\b", _depth),
     (
         r"directly follows|right after|reads the output|output of the .+ go|pass its result|successor",

@@ -86,9 +86,12 @@ def floors_section(questions: Mapping[str, Floors], statements: StatementFloors)
     ]
     heads = [f"{split}, {known}" for split in splits for known in ("type", "type and subject")]
     hard = {
-        kind: max(best) for kind, best in questions["aqa_hard"][splits[0]].items() if kind not in (ALL, ALWAYS_SAME)
+        (kind, split): max(best)
+        for split, floors in questions["aqa_hard"].items()
+        for kind, best in floors.items()
+        if kind not in (ALL, ALWAYS_SAME)
     }
-    worst = max(hard, key=lambda kind: hard[kind])
+    worst, where = max(hard, key=lambda known: hard[known])
     texts = [
         (f"descriptions {kind}", split, *(f"{figures[name]:.1f}%" for name in ("accuracy", "AUROC")))
         for kind, by_split in statements.items()
@@ -101,7 +104,7 @@ def floors_section(questions: Mapping[str, Floors], statements: StatementFloors)
             markdown_table(("", *heads), rows),
             "",
             f"`{ALWAYS_SAME}` always has the same answer; the highest of all other types of `aqa_hard` is "
-            f"{hard[worst]:.1f}% (`{worst}`, {splits[0]}).",
+            f"{hard[worst, where]:.1f}% (`{worst}`, {where}).",
             "",
             "Descriptions, naive Bayes over the words of the text (a description of the paper's kind is true with a "
             "share of about 30%, so that *always false* is right for about 70% of them):",

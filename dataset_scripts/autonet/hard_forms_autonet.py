@@ -41,14 +41,6 @@ _FORMS: dict[str, Forms] = {
          "does the count of {layers} in {net} exceed {n}?"),
         ("can one find over {n} {layers} in {net}?", "is {n} less than the number of {layers} in {net}?"),
     ),
-    "ratio": (
-        ("does {net} have at least {n} times as many {layers} as {others}?",
-         "does {net} use at least {n} times as many {layers} as {others}?",
-         "in {net}, are {layers} at least {n} times as frequent as {others}?",
-         "are the {layers} of {net} at least {n} times as many as its {others}?"),
-        ("is the number of {layers} in {net} {n} times that of its {others}, or more?",
-         "does {net} contain no fewer than {n} times as many {layers} as {others}?"),
-    ),
     "difference": (
         ("how many more {layers} than {others} does {net} have?",
          "by how much do the {layers} of {net} outnumber its {others}?",
@@ -245,7 +237,7 @@ _UNKNOWABLE_FORMS: dict[str, tuple[str, ...]] = {
 }
 
 _LAYER_SUBJECTS = (
-    "count", "exceeds", "ratio", "difference", "after", "before", "depth_of", "block_after", "width", "extreme_width",
+    "count", "exceeds", "difference", "after", "before", "depth_of", "block_after", "width", "extreme_width",
     "kernel",
 )  # fmt: skip
 
@@ -288,8 +280,8 @@ def _slots(rng: random.Random, question_type: str, subject: Subject) -> dict[str
         slots |= {"layer": layer, "a_layer": with_article(layer), "layers": plural(layer)}
     if question_type == "count_category":
         slots["category"] = _category(rng, subject[0])
-    elif question_type in ("ratio", "difference"):
-        slots |= {"others": plural(noun_phrase(rng, subject[1])), "n": subject[-1]}
+    elif question_type == "difference":
+        slots["others"] = plural(noun_phrase(rng, subject[1]))
     elif question_type == "exceeds":
         slots["n"] = subject[1]
     elif question_type == "parameters_exceed":

@@ -72,7 +72,7 @@ _PAIR_KINDS: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...], tuple[tup
         (("no_attributes", 1),),
     ),
     (
-        ("count", "count_category", "exceeds", "ratio", "difference"),
+        ("count", "count_category", "exceeds", "difference"),
         (("no_attributes", 1), ("no_edges", 1)),
         (("header", 1),),
     ),
@@ -168,7 +168,7 @@ def _pair(rng: random.Random, facts: Mapping[str, HardFacts], split: str, group:
 
 def _hides(name: str, subject: Subject, view: str) -> bool:
     """Whether the answer cannot be told from a view; a file of weights shows layers that have some."""
-    if view == "header" and name in ("count", "count_category", "exceeds", "ratio", "difference"):
+    if view == "header" and name in ("count", "count_category", "exceeds", "difference"):
         return weightless(subject[0])
     return not HARD_TYPES[name].evidence <= VIEWS[view]
 

@@ -58,7 +58,6 @@ _SIZED = ("Linear", "Conv2d", "Conv1d")
 _WEIGHTLESS = ("pooling", "activation", "softmax")
 _COMMON_ABSENT = ("Conv2d", "BatchNorm2d", "ReLU", "GELU", "LayerNorm", "Linear", "MaxPool2d", "AvgPool2d", "Softmax",
                   "scaled_dot_product_attention", "SiLU", "GroupNorm", "Conv1d", "Dil_conv2d")  # fmt: skip
-_FACTORS = (2, 3, 4, 5, 6, 8)
 
 
 def _number(value: int | None) -> Answers | None:
@@ -113,21 +112,6 @@ def _draw_exceeds(rng: random.Random, facts: HardFacts) -> Subject | None:
     shift = rng.randint(0, max(1, count // 3))
     limit = count - 1 - shift if rng.random() < 0.5 else count + shift
     return (kind, str(limit)) if limit > 0 else None
-
-
-def _draw_ratio(rng: random.Random, facts: HardFacts) -> Subject | None:
-    """Two kinds whose ratio is within half of a factor; None unless the network has such pairs on both sides of it."""
-    factor, wanted = rng.choice(_FACTORS), rng.random() < 0.5
-    counts = {kind: len(facts.facts.nodes_of(kind)) for kind in _kinds(facts, 1)}
-    pairs = [(a, b, n, factor * m) for a, n in counts.items() for b, m in counts.items() if a != b and n > m]
-    above = [(a, b) for a, b, n, limit in pairs if limit <= n < 1.5 * limit]
-    below = [(a, b) for a, b, n, limit in pairs if n < limit <= 1.5 * n]
-    return (*rng.choice(above if wanted else below), str(factor)) if above and below else None
-
-
-def _ratio(facts: HardFacts, kind: str, than: str, factor: str) -> Answers | None:
-    count, other = len(facts.facts.nodes_of(kind)), len(facts.facts.nodes_of(than))
-    return _yes_no(count >= int(factor) * other) if other else None
 
 
 def _draw_difference(rng: random.Random, facts: HardFacts) -> Subject | None:
@@ -348,7 +332,6 @@ HARD_TYPES: dict[str, HardType] = {
     "exceeds": HardType(
         "yes_no", _COUNTS, 2, _draw_exceeds, lambda f, k, n: _yes_no(f.facts.count(k).value > int(n))
     ),
-    "ratio": HardType("yes_no", _COUNTS, 3, _draw_ratio, _ratio),
     "difference": HardType("number", _COUNTS, 2, _draw_difference, lambda f, a, b: _number(_more(f, a, b))),
     "after": HardType("name", _FLOW, 4, _draw_step, _after),
     "before": HardType("name", _FLOW, 3, _draw_step, _before),

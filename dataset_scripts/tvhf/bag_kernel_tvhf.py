@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from dataset_scripts.release.cluster_metrics_release import auroc
 from dataset_scripts.release.statistics_release import split_words
 
 MAX_ROWS = 5000
-"""Training rows; more are drawn at random, by group."""
+"""Training rows, about; of more, groups are drawn at random."""
 PENALTIES = (0.1, 1.0, 10.0)
 _ADDED = 0.3
 """Added to both kernels, so that each side counts for itself, too."""
@@ -22,7 +23,7 @@ class BagKernel:
     """`k((t, g), (t', g')) = (c + <t, t'>)(c + <g, g'>)`, with vectors of length 1.
 
     A text is its words, once each, weighted by their rarity; a network the logarithm of the number of each of its ops,
-    weighted likewise and centred. The penalty is the one of `PENALTIES` that orders validation best within groups.
+    weighted likewise and centred. The penalty is the one of `PENALTIES` with the best ROC curve on validation.
 
     Args:
         networks: `arch_id` -> op type -> number.
@@ -38,13 +39,15 @@ class BagKernel:
         bags *= np.log(len(networks) / np.maximum((bags > 0).sum(axis=0), 1)) + 0.5
         self._networks = _unit(bags - bags.mean(axis=0))
         self._words: dict[str, int] = {}
-        self._rarity = np.zeros(0, dtype=np.float32)
+        self._rarity = self._weights = np.zeros(0, dtype=np.float32)
 
     def fit(self, train: Sequence[Mapping[str, Any]], validation: Sequence[Mapping[str, Any]]) -> None:
-        """Fits on rows with `text`, `arch_id`, `label` and `group`."""
-        groups = sorted({row["group"] for row in train})
-        kept = set(random.Random(0).sample(groups, min(len(groups), MAX_ROWS // 2)))
-        rows = [row for row in train if row["group"] in kept]
+        """Fits on rows with `text`, `arch_id`, `label` and `group`; rows of one group are drawn together."""
+        groups = [row["group"] or str(place) for place, row in enumerate(train)]
+        different = sorted(set(groups))
+        share = min(1.0, MAX_ROWS / len(train))
+        kept = set(random.Random(0).sample(different, round(share * len(different))))
+        rows = [row for row, group in zip(train, groups, strict=True) if group in kept]
         words = _words(row["text"] for row in rows)
         known = sorted({word for found in words for word in found})
         self._words = {word: index for index, word in enumerate(known)}
@@ -52,38 +55,41 @@ class BagKernel:
         for found in words:
             seen[[self._words[word] for word in found]] += 1
         self._rarity = np.log(len(rows) / seen).astype(np.float32)
-        self._rows = self._features(rows)
-        kernel = self._kernel(self._rows)
+        texts, networks = self._texts([row["text"] for row in rows]), self._of([row["arch_id"] for row in rows])
+        self._rows = texts, networks
+        kernel = (_ADDED + texts @ texts.T) * (_ADDED + networks @ networks.T)
         targets = np.array([2 * row["label"] - 1 for row in rows], dtype=np.float32)
-        best = -1.0
+        labels = np.array([row["label"] for row in validation])
+        fitted = []
         for penalty in PENALTIES:
-            weights = np.linalg.solve(kernel + penalty * np.eye(len(rows), dtype=np.float32), targets)
-            order = self._ordered(validation, self._kernel(self._features(validation)) @ weights)
-            if order > best:
-                best, self._weights = order, weights
+            self._weights = np.linalg.solve(kernel + penalty * np.eye(len(rows), dtype=np.float32), targets)
+            fitted.append((auroc(self.scores(validation), labels), self._weights))
+        self._weights = max(fitted, key=lambda item: item[0])[1]
+
+    def matrix(self, texts: Sequence[str], networks: Sequence[str]) -> np.ndarray:
+        """Scores of every text beside every network, float64 (texts, networks)."""
+        known_texts, known_networks = self._rows
+        by_text = (_ADDED + self._texts(texts) @ known_texts.T) * self._weights
+        by_network = _ADDED + self._of(networks) @ known_networks.T
+        return np.asarray(by_text @ by_network.T, dtype=np.float64)
 
     def scores(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Scores, float64 (n,)."""
-        return (self._kernel(self._features(rows)) @ self._weights).astype(np.float64)
+        """Scores of rows with `text` and `arch_id`, float64 (n,)."""
+        texts, networks = ({row[key]: 0 for row in rows} for key in ("text", "arch_id"))
+        for places in (texts, networks):
+            places.update({name: place for place, name in enumerate(places)})
+        found = self.matrix(list(texts), list(networks))
+        return found[[texts[row["text"]] for row in rows], [networks[row["arch_id"]] for row in rows]]
 
-    def _features(self, rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-        texts = np.zeros((len(rows), len(self._words)), dtype=np.float32)
-        for index, found in enumerate(_words(row["text"] for row in rows)):
-            places = [self._words[word] for word in found if word in self._words]
-            texts[index, places] = self._rarity[places]
-        return _unit(texts), self._networks[[self._names[row["arch_id"]] for row in rows]]
+    def _of(self, names: Sequence[str]) -> np.ndarray:
+        return self._networks[[self._names[name] for name in names]]
 
-    def _kernel(self, features: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        (texts, networks), (known_texts, known_networks) = features, self._rows
-        return (_ADDED + texts @ known_texts.T) * (_ADDED + networks @ known_networks.T)
-
-    @staticmethod
-    def _ordered(rows: Sequence[Mapping[str, Any]], scores: np.ndarray) -> float:
-        """Share of groups whose true row scores higher."""
-        signed: dict[str, float] = {}
-        for row, score in zip(rows, scores.tolist(), strict=True):
-            signed[row["group"]] = signed.get(row["group"], 0.0) + (score if row["label"] else -score)
-        return float(np.mean([value > 0 for value in signed.values()]))
+    def _texts(self, texts: Sequence[str]) -> np.ndarray:
+        found = np.zeros((len(texts), len(self._words)), dtype=np.float32)
+        for index, words in enumerate(_words(texts)):
+            places = [self._words[word] for word in words if word in self._words]
+            found[index, places] = self._rarity[places]
+        return _unit(found)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

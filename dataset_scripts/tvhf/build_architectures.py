@@ -3,7 +3,8 @@
     python -m dataset_scripts.tvhf.build_architectures --out DIR --num_proc 2 --zoo_python .zoo-env/bin/python
     python -m dataset_scripts.tvhf.build_architectures --out DIR --check
 
-* Written are `architectures/<split>-00000-of-00001.parquet`, `clones/...` and `leak_audit.json`.
+* Written are `architectures/<split>-00000-of-00001.parquet`, `clones/...`, `leak_audit.json`, and `not_traced.json`
+  with the members that are in no row, each with the reason.
 * Graphs are kept in `DIR/graphs`, so that a call that was stopped (or given `--seconds`) goes on where it ended.
 * What changed against the stored hashes (`hashes.json`) is said at the end: with other versions of a library, the same
   entry may give another network. `--check` ends with exit code 1 then; `--store` replaces the stored hashes.
@@ -17,9 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .architectures_tvhf import Traced, make_table, write_architectures
+from .architectures_tvhf import MIN_USED_SHARE, Architecture, Traced, make_table, write_architectures
+from .clones_tvhf import make_clones, write_clones
+from .configs_tvhf import AUDIT, NOT_TRACED
 from .registry_tvhf import FAMILIES_FOLDER, Registry, load_registry
-from .relations_tvhf import sample_clones, write_clones
 from .trace_tvhf import graph_path, is_kept, is_zoo, read_graph, trace_in_zoo, trace_members
 
 HASHES = Path(__file__).with_name("hashes.json")
@@ -38,6 +40,33 @@ def read_traced(registry: Registry, folder: Path) -> tuple[list[Traced], dict[st
         else:
             missing[member.name] = str(json.loads(path.with_suffix(".error").read_text(encoding="utf-8"))["error"])
     return traced, missing
+
+
+def not_traced(registry: Registry, missing: Mapping[str, str], rows: Sequence[Architecture]) -> dict[str, Any]:
+    """What `not_traced.json` holds: numbers of members, and why each one that is in no row is in none.
+
+    Args:
+        registry: all members.
+        missing: name -> why, of those that could be built and have no graph.
+        rows: the table of architectures.
+    """
+    shown = {name for row in rows for name in (row.name, *row.aliases)}
+    left = [member for name, member in sorted(registry.members.items()) if name not in shown]
+    hidden = f"the graph shows less than {MIN_USED_SHARE:.0%} of its parameters"
+    return {
+        "members": len(registry.members),
+        "traced": len(registry.members) - sum(bool(m.unavailable) or m.name in missing for m in left),
+        "rows": len(rows),
+        "left_out": {
+            member.name: {
+                "family": member.family,
+                "source": member.source,
+                "where": f"{member.file.name}:{member.line}",
+                "reason": member.unavailable or missing.get(member.name, hidden),
+            }
+            for member in left
+        },
+    }
 
 
 def hash_table(traced: Sequence[Traced]) -> dict[str, Any]:
@@ -100,9 +129,10 @@ def build(arguments: argparse.Namespace) -> int:
         print(f"{registry.members[name].where}: {name}: {reason}")
     table = make_table(traced, arguments.seed)
     size = write_architectures(arguments.out, table.architectures)
-    clones = sample_clones(table.architectures, registry, table.similarity, arguments.seed)
+    clones = make_clones(table.architectures, registry, table.similarity, arguments.seed)
     write_clones(arguments.out, clones)
-    write_json(arguments.out / "leak_audit.json", table.audit)
+    write_json(arguments.out / AUDIT, table.audit)
+    write_json(arguments.out / NOT_TRACED, not_traced(registry, missing, table.architectures))
     print(
         f"{len(traced)} of {len(registry.members)} members, {len(table.architectures)} distinct graphs, {size:,} bytes"
     )

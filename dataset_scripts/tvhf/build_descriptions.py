@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .check_sentences import ARCHITECTURES, problems_of
+from .check_sentences import ARCHITECTURES, check_described, problems_of
 from .descriptions_tvhf import Corpus, description_counts, descriptions
 from .sentences_tvhf import FOLDER, load_sentences
 from .similarity_tvhf import Encoder, encode
@@ -109,10 +109,12 @@ def main(arguments: Sequence[str] | None = None, encoder: Encoder = encode) -> i
         return 1
     matrix = truth_matrix(sentences, architectures)
     problems += problems_of(sentences, architectures, matrix, args.partial)
+    problems += [] if args.partial else check_described(sentences, architectures)
     if problems:
         sys.stderr.write("".join(f"{problem}\n" for problem in problems) + f"{len(problems)} problems; nothing made\n")
         return 1
-    corpus = Corpus(sentences, architectures, matrix, encoder([s.text for s in sentences]), args.seed)
+    shown = truth_matrix(sentences, [a._replace(facts=a.facts.undisputed()) for a in architectures])
+    corpus = Corpus(sentences, architectures, matrix, encoder([s.text for s in sentences]), args.seed, shown)
     sys.stdout.write(json.dumps(build(corpus, args.out), indent=1) + "\n")
     return 0
 

@@ -6,7 +6,7 @@ Usage::
         [--only CONFIG ...] [--work FOLDER]
 
 `PATH` holds the config `architectures`, `FOLDER` of `--truth` what `build_descriptions --out` wrote. Files are
-`<config>/<split>-00000-of-00001.parquet`; counts, dropped questions and floors are written to `tasks.json`. The same
+`<config>/<split>-00000-of-00001.parquet`; counts and dropped questions are written to `tasks.json`. The same
 arguments give the same bytes. What was made of each network is kept in `--work`, so an interrupted build goes on.
 """
 
@@ -32,6 +32,7 @@ from dataset_scripts.autonet import (
     hard_forms_autonet,
     hard_questions_autonet,
     hard_types_autonet,
+    hard_views_autonet,
     questions_autonet,
 )
 from dataset_scripts.autonet.files_autonet import write_file, write_parquet
@@ -47,7 +48,6 @@ from .network_view_tvhf import NetworkView, network_details
 from .real_texts_tvhf import caption_rows, hard_question_rows, question_rows
 from .search_tvhf import search_rows
 from .statements_tvhf import Statement, load_statements
-from .task_floors_tvhf import bimodal_floors, question_floors, search_floors
 from .truth_tvhf import Architecture, load_architectures
 
 SPLITS = ("train", "validation", "test", "test_new")
@@ -78,7 +78,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 _TEXT_MODULES = (
     real_texts_tvhf, captions_autonet, claims_autonet, hard_facts_autonet, hard_forms_autonet, hard_questions_autonet,
-    hard_types_autonet, questions_autonet,
+    hard_types_autonet, hard_views_autonet, questions_autonet,
 )  # fmt: skip
 
 
@@ -133,20 +133,14 @@ def _digest(*modules: Any) -> str:
 
 
 def wording_of(split: str) -> str:
-    """Split of AutoNet whose wordings a split has; errors as `split_order`."""
-    split_order(split)
-    return "test" if split == "test_new" else split
-
-
-def split_order(split: str) -> int:
-    """Position of a split.
+    """Split of AutoNet whose wordings a split has.
 
     Raises:
         ValueError: an unknown split.
     """
     if split not in SPLITS:
         raise ValueError(f"{split!r} is no split of an architecture; there are {', '.join(SPLITS)}.")
-    return SPLITS.index(split)
+    return "test" if split == "test_new" else split
 
 
 def graph_rows(path: Path) -> Any:
@@ -196,7 +190,7 @@ def write_config(out: Path, config: str, rows: Rows) -> dict[str, int]:
 def build(
     architectures_path: Path, truth: Path | None, out: Path, work: Path, seed: int, only: Sequence[str]
 ) -> dict[str, Any]:
-    """Makes configs and returns the report: config -> `rows` by split, `floors`, and what was dropped.
+    """Makes configs and returns the report: config -> `rows` by split, and what was dropped.
 
     Raises:
         FileNotFoundError: architectures or truth are not there.
@@ -204,8 +198,6 @@ def build(
     """
     workshop = Workshop(work, seed)
     architectures = load_architectures(architectures_path)
-    for architecture in architectures:
-        split_order(str(architecture.record.get("split")))
     report: dict[str, Any] = {}
     made: dict[str, Rows] = text_configs(architectures_path, workshop, [c for c in TEXT_CONFIGS if c in only])
     if "aqa_modern" in only:
@@ -217,18 +209,7 @@ def build(
                 made[config] = make(statements, architectures, seed)
     for config, rows in made.items():
         report.setdefault(config, {})["rows"] = write_config(out, config, rows)
-        floors = _floors(config, rows, architectures)
-        report[config] |= {"floors": floors} if floors else {}
     return report
-
-
-def _floors(config: str, rows: Rows, architectures: Sequence[Architecture]) -> dict[str, Any]:
-    if config == "bimodal_clones":
-        return bimodal_floors(rows, architectures)
-    if config == "search":
-        sizes = {split: sum(a.record["split"] == split for a in architectures) for split in SPLITS}
-        return search_floors(rows, sizes | {"all": len(architectures)})
-    return question_floors(rows) if config != "captions" else {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,13 +18,30 @@ from dataset_scripts.release.folder_release import DataFolder
 from dataset_scripts.release.front_matter_release import card_text, read_card
 from dataset_scripts.release.statistics_release import GraphFigures, Spread, TextFigures, markdown_table
 
+from .card_floors_tvhf import floors_section
+from .card_quality_tvhf import quality_section
 from .clusters_tvhf import modality_group
-from .configs_tvhf import AUDIT, CONFIGS, PAPER, PAPER_SPLITS, TASKS
-from .floors_tvhf import MAX_ONE_SIDED
+from .configs_tvhf import (
+    AUDIT,
+    CLONES_REPORT,
+    CONFIGS,
+    LIBRARIES,
+    NOT_TRACED,
+    PAPER,
+    PAPER_SPLITS,
+    TABLE5,
+    TABLE5_SPLITS,
+)
 from .plots_tvhf import PICTURES
+from .relations_tvhf import RELATIONS
+from .statement_floors_tvhf import HUMAN
+from .table5_tvhf import PARTS, SETS
 
 CARD_PATH = Path(__file__).with_name("README.md")
-MARKS = ("counts", "table 1", "splits", "leaks", "sentences", "paper negatives", "clones", "floors", "pictures")
+MARKS = (
+    "counts", "table 1", "not traced", "sentences", "paper negatives", "human", "splits", "leaks", "table 5", "clones",
+    "floors", "pictures", "quality",
+)  # fmt: skip
 """What `<!-- MARK -->` in the text is replaced by."""
 TABLE_COLUMNS = (
     "", "split", "samples", "architectures", "node types", "nodes", "edges", "different words", "words", "characters",
@@ -58,16 +75,19 @@ def make_card(
 
 def sections(data: DataFolder, floors: Floors) -> dict[str, str]:
     """Mark -> text, from a released folder and its floors."""
-    audit = _json(data, AUDIT)
     return {
         "counts": counts_section(data),
         "table 1": table_one(data),
-        "splits": splits_section(data),
-        "leaks": leaks_section(audit),
+        "not traced": not_traced_section(_json(data, NOT_TRACED)),
         "sentences": sentences_section(data),
         "paper negatives": paper_section(_json(data, Path(PAPER).name)),
-        "clones": clones_section(data),
-        "floors": floors_section(floors, _json(data, TASKS)),
+        "human": human_section(data),
+        "splits": splits_section(data),
+        "leaks": leaks_section(_json(data, AUDIT)),
+        "table 5": table_five(_json(data, TABLE5)),
+        "clones": clones_section(_json(data, Path(CLONES_REPORT).name)),
+        "floors": floors_section(floors),
+        "quality": quality_section(data, _json(data, Path(PAPER).name), _json(data, AUDIT)),
         "pictures": "\n\n".join(
             f"![{name.replace('_', ' ')}](plots/{name}.png)\n\n{said}" for name, said in PICTURES.items()
         ),
@@ -87,19 +107,19 @@ def _column(data: DataFolder, config: str, column: str, splits: Sequence[str] | 
 
 
 def counts_section(data: DataFolder) -> str:
-    """Rows of every config and split."""
-    rows = [
-        (f"`{config}`", f"{sum(data.num_rows(config, s) for s in data.splits[config]):,}",
-         ", ".join(f"{s} {data.num_rows(config, s):,}" for s in data.splits[config]))
-        for config in CONFIGS
-    ]  # fmt: skip
+    """Rows of every config and split; those of one library have a table of their own."""
+    rows = []
+    for config in (config for config in CONFIGS if config in data.splits):
+        counts = {s: data.num_rows(config, s) for s in data.splits[config] if s not in TABLE5_SPLITS}
+        said = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+        rows.append((f"`{config}`", f"{sum(counts.values()):,}", said))
     positives = _positives(data)
     said = (
         f"{len(positives):,} true pairs of an architecture and a sentence written for its family, of "
         f"{len({text for _, text in positives}):,} different sentences and "
         f"{len({name for name, _ in positives}):,} architectures (the paper: 2,224 pairs, 538 architectures)."
     )
-    return f"{markdown_table(('config', 'rows', 'by split'), rows)}\n\n{said}"
+    return f"{markdown_table(('config', 'rows', 'by split, without those of one library'), rows)}\n\n{said}"
 
 
 def _positives(data: DataFolder) -> set[tuple[str, str]]:
@@ -117,7 +137,7 @@ def table_one(data: DataFolder) -> str:
         for table in data.tables("architectures", split, ("arch_id", "op_types", "src", "num_parameters"))
     )  # fmt: skip
     rows = []
-    for split in (s for s in data.splits["descriptions"] if s not in ("test_seen_both",)):
+    for split in (s for s in data.splits["descriptions"] if s not in ("test_seen_both", *TABLE5_SPLITS)):
         texts = pa.concat_tables(data.tables("descriptions", split, ("arch_id", "text")))
         inside = graphs.filter(pc.is_in(graphs["arch_id"], value_set=pc.unique(texts["arch_id"])))
         rows.append(("TVHF", split, *_table_row(GraphFigures.of([inside]), TextFigures.of([texts["text"]]))))
@@ -193,100 +213,71 @@ def paper_section(counts: Mapping[str, Any]) -> str:
     )
 
 
-def clones_section(data: DataFolder) -> str:
-    """Pairs by relation and split, and disagreements with Weisfeiler-Lehman."""
-    by_split = {}
-    for split in data.splits["clones"]:
-        by_split[split] = pa.concat_tables(data.tables("clones", split, ("relation", "label", "agrees_with_wl")))
-    relations = ("identical", "resized", "variant", "shared backbone", "same paradigm", "unrelated")
-    counters = {split: Counter(table["relation"].to_pylist()) for split, table in by_split.items()}
-    rows = [(relation, *(f"{counter[relation]:,}" for counter in counters.values())) for relation in relations]
-    rows.append(
-        ("against Weisfeiler-Lehman", *(f"{table['agrees_with_wl'].to_pylist().count(False):,}"
-                                        for table in by_split.values()))
-    )  # fmt: skip
-    return markdown_table(("relation", *by_split), rows)
-
-
-def floors_section(floors: Floors, tasks: Mapping[str, Any]) -> str:
-    """The floors in tables."""
-    parts = [
-        "`descriptions`, matched, kinds structure and size (chance of group accuracy is 25%; in brackets 95% "
-        "intervals over clusters):",
-        _description_table(floors["descriptions"], "structure and size"),
-        "The same for kind purpose:",
-        _description_table(floors["descriptions"], "purpose"),
-        "`clones`, label 1 against 0:",
-        _clone_table(floors["clones"]),
-        "Questions, exact match of the most frequent training answer, mean over question types:",
-        _question_table(tasks),
-        "`bimodal_clones`, naive Bayes on one side:",
-        _bimodal_table(tasks),
-        "`search`, precision of a random order:",
-        _search_table(tasks),
-        _faults(floors["faults"]),
+def clones_section(report: Mapping[str, Any]) -> str:
+    """Pairs by relation and split, and how many of those with a label contradict a similarity."""
+    splits = [split for split in report["relations"] if split not in TABLE5_SPLITS]
+    rows = [(kind, *(f"{report['relations'][split].get(kind, 0):,}" for split in splits)) for kind in RELATIONS]
+    rows += [
+        (f"against `{name}`", *(f"{report['disagreements'][split][name]:,}" for split in splits))
+        for name in report["thresholds"]
     ]
-    return "\n\n".join(parts)
+    said = ", ".join(f"`{name}` {value:.2f}" for name, value in report["thresholds"].items())
+    return f"{markdown_table(('relation', *splits), rows)}\n\nThresholds of the similarities, best on `train`: {said}."
 
 
-def _faults(lines: Sequence[str]) -> str:
-    if not lines:
-        return f"No classifier that sees one side only is above a Matthews correlation of {MAX_ONE_SIDED}."
-    said = "\n".join(f"- {line}" for line in lines)
-    return (
-        f"**Faults.** A classifier that sees one side only should stay below a Matthews correlation of "
-        f"{MAX_ONE_SIDED}; it does not here, so a score on these parts shows less than it seems to:\n\n{said}"
-    )
-
-
-def _description_table(floors: Mapping[str, Any], kinds: str) -> str:
+def not_traced_section(report: Mapping[str, Any]) -> str:
+    """How many members of the registry have a row, and the others with the reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, found in sorted(report["left_out"].items()):
+        reasons.setdefault(_short(found["reason"]), []).append(name)
     rows = [
-        (split, name, f"{f['rows']:,}", f"{f['prevalence']:.0f}", _pair(f, "group_accuracy"), _pair(f, "MCC"),
-         f"{f['F1']:.1f}", f"{f['AUROC']:.1f}")
-        for split, by_kind in floors.items() if split != "validation"
-        for name, f in by_kind.get(kinds, {}).items()
+        (reason, f"{len(names)}", ", ".join(f"`{name}`" for name in names))
+        for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1]))
+    ]
+    head = (
+        f"The registry has {report['members']:,} members. {report['traced']:,} of them could be traced; they have "
+        f"{report['rows']:,} different graphs. {len(report['left_out'])} are in no row:"
+    )
+    return f"{head}\n\n{markdown_table(('reason', 'members', 'names'), rows)}"
+
+
+def _short(reason: str) -> str:
+    """A reason as one phrase: the kind of an error without its text, which `not_traced.json` has."""
+    known = {"took longer than": "tracing takes too long", "cannot be traced": "an error while it is traced"}
+    return next((phrase for part, phrase in known.items() if part in reason), reason)
+
+
+def human_section(data: DataFolder) -> str:
+    """Numbers of the config `test_human`."""
+    if HUMAN not in data.splits:
+        return ""
+    columns = ("sentence_id", "package", "version", "kind", "label", "mentions_name")
+    rows = pa.concat_tables(data.tables(HUMAN, "test", columns)).to_pylist()
+    every = {row["sentence_id"]: row for row in rows}
+    labelled = {row["sentence_id"] for row in rows if row["label"] is not None}
+    packages = Counter(f"{row['package']} {row['version']}" for row in every.values())
+    kinds = Counter(row["kind"] for row in every.values())
+    return "\n".join([
+        f"- {len(every):,} sentences, of " + ", ".join(f"{name} {n:,}" for name, n in sorted(packages.items())),
+        "- kinds: " + ", ".join(f"{name} {n:,}" for name, n in kinds.most_common()),
+        f"- with a predicate, and so with labels: {len(labelled):,}; with the name of a model: "
+        f"{sum(row['mentions_name'] for row in every.values()):,}",
+        f"- rows: {len(rows):,}, of them true {sum(row['label'] == 1 for row in rows):,}, false "
+        f"{sum(row['label'] == 0 for row in rows):,}, without a label {sum(row['label'] is None for row in rows):,}",
+    ])  # fmt: skip
+
+
+def table_five(report: Mapping[str, Any]) -> str:
+    """What the splits of the two libraries hold and share: trained on a row, evaluated on a column."""
+    names = {**LIBRARIES, SETS[-1]: "both"}
+    rows = [
+        (f"`{config}`", form, names[a], *(_shared(report[config][form][a][b]) for b in SETS))
+        for config in ("descriptions", "clones") for form in PARTS for a in SETS
     ]  # fmt: skip
-    heads = ("split", "method", "rows", "true, %", "group accuracy", "MCC", "F1", "AUROC")
+    heads = ("config", "form", "trained on", *(f"evaluated on {names[b]}" for b in SETS))
     return markdown_table(heads, rows)
 
 
-def _pair(figures: Mapping[str, Any], name: str) -> str:
-    low, high = figures[f"{name}_95"]
-    return f"{figures[name]} ({low} to {high})"
-
-
-def _clone_table(floors: Mapping[str, Any]) -> str:
-    rows = [
-        (split, part, name, f"{f['rows']:,}", f"{f['prevalence']:.0f}", _pair(f, "MCC"), f"{f['F1']:.1f}",
-         f"{f['AUROC']:.1f}")
-        for split, parts in floors.items() if split != "validation"
-        for part, methods in parts.items() for name, f in methods.items()
-    ]  # fmt: skip
-    return markdown_table(("split", "pairs", "method", "rows", "alike, %", "MCC", "F1", "AUROC"), rows)
-
-
-def _question_table(tasks: Mapping[str, Any]) -> str:
-    rows = [
-        (f"`{config}`", split, f"{found['types']}", f"{found['mean']['type']:.1f}%",
-         f"{found['mean']['type_and_subject']:.1f}%")
-        for config in ("aqa", "aqa_hard", "aqa_modern")
-        for split, found in tasks[config].get("floors", {}).items()
-    ]  # fmt: skip
-    return markdown_table(("config", "split", "types", "by type", "by type and subject"), rows)
-
-
-def _bimodal_table(tasks: Mapping[str, Any]) -> str:
-    rows = [
-        (split, f"{found['rows']:,}", f"{found['positive']:.0f}", side, f"{found[side]['MCC']:.3f}",
-         f"{found[side]['F1']:.1f}", f"{found[side]['AUROC']:.1f}")
-        for split, found in tasks["bimodal_clones"].get("floors", {}).items() for side in ("text", "pair")
-    ]  # fmt: skip
-    return markdown_table(("split", "rows", "alike, %", "side", "MCC", "F1", "AUROC"), rows)
-
-
-def _search_table(tasks: Mapping[str, Any]) -> str:
-    rows = [
-        (split, kind, f"{found['queries']:,}", f"{found['relevant']:.1f}", f"{found['random_precision']:.1f}%")
-        for split, kinds in tasks["search"].get("floors", {}).items() for kind, found in kinds.items()
-    ]  # fmt: skip
-    return markdown_table(("split", "kind, pool", "queries", "relevant", "random precision"), rows)
+def _shared(found: Mapping[str, Any]) -> str:
+    shared = found["shared"]
+    return f"{found['rows']:,} ({shared['network']:.0f} / {shared['family']:.0f} / {shared['near_network']:.0f})"

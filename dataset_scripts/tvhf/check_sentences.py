@@ -7,7 +7,8 @@ Usage::
 
 What fails, with file and line: a file of another form, a predicate that cannot be read, a sentence that is false or
 unknown of a member that it has to be true of, a text that is there twice, a name of a model without `mentions_name`,
-an unknown family, member, kind or style. Without architectures only the form is checked. Exit status 0: all is well.
+an unknown family, member, kind or style; and, in a build of all, a family without a sentence that is not listed in
+`without_sentences.yaml`. Without architectures only the form is checked. Exit status 0: all is well.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from .names_tvhf import NameFinder
+from .registry_tvhf import load_registry
 from .sentences_tvhf import FOLDER, Sentence, load_sentences
 from .truth_tvhf import FALSE, TRUE, UNKNOWN, Architecture, load_architectures, truth_matrix
+from .yaml_tvhf import RegistryError, line_of, load_with_lines
 
+WITHOUT_SENTENCES = Path(__file__).with_name("without_sentences.yaml")
+"""Families of which no sentence was written."""
 ARCHITECTURES = Path(__file__).parents[2] / "hub" / "datasets" / "tvhf" / "architectures"
 
 
@@ -61,6 +66,36 @@ def check_families(sentences: Iterable[Sentence], members: Mapping[str, Sequence
     return problems
 
 
+def check_described(
+    sentences: Iterable[Sentence], architectures: Sequence[Architecture], without: Path = WITHOUT_SENTENCES
+) -> list[str]:
+    """Families without a sentence that are not known to have none, and those that are and have one.
+
+    Args:
+        sentences: all sentences.
+        architectures: all networks.
+        without: list of the families that are known to have none.
+
+    Raises:
+        RegistryError: the list, or the registry of families, is wrong.
+    """
+    families = load_registry().families
+    names, lines = load_with_lines(without)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RegistryError(f"{without}:1: a list of names of families is expected.")
+    described = {sentence.family for sentence in sentences}
+    problems = [
+        f"{families[name].file}:{families[name].line}: family {name!r} has no sentence; write one, or list it in "
+        f"{without.name}."
+        for name in sorted({str(a.record["family"]) for a in architectures} & families.keys() - described - {*names})
+    ]
+    for number, name in enumerate(names):
+        if name in described or name not in families:
+            said = "has sentences" if name in described else "is no family of the registry"
+            problems.append(f"{without}:{line_of(lines, (number,))}: {name!r} {said}; take it from the list.")
+    return problems
+
+
 def check_truth(
     sentences: Sequence[Sentence], architectures: Sequence[Architecture], matrix: np.ndarray, partial: bool = False
 ) -> list[str]:
@@ -93,8 +128,6 @@ def _place(sentence: Sentence) -> str:
 
 
 def _registry_members() -> dict[str, list[str]]:
-    from .registry_tvhf import load_registry
-
     registry = load_registry()
     found: dict[str, list[str]] = {name: [] for name in registry.families}
     for name, member in registry.members.items():
@@ -154,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         problems = [p for p in problems if not args.group or Path(p.split(":", 1)[0]).stem in args.group]
         matrix = truth_matrix(wanted, architectures) if architectures else None
         problems += problems_of(wanted, architectures, matrix, args.partial)
+        problems += [] if args.group or args.partial else check_described(wanted, architectures)
     except (ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

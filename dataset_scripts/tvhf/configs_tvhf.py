@@ -20,14 +20,34 @@ DESCRIPTIONS: Mapping[str, str] = {
     "captions": "A description of an architecture made from its graph, with the list of its claims.",
     "sentences": "A sentence, the predicate that decides it, and the networks that it was written for.",
     "truth": "A sentence beside every architecture: 1 true, 0 false, ? unknown, in the order of sorted arch_id.",
+    "test_human": "A pointer to a sentence that people wrote in a docstring, beside an architecture.",
     SAMPLE: "One architecture with all its texts as lists.",
 }
 """Config -> what its rows are, in the order of the card."""
 CONFIGS = tuple(config for config in DESCRIPTIONS if config != SAMPLE)
 CELLS = ("test_seen_sentence", "test_seen_architecture", "test_seen_both")
 PAPER_SPLITS = ("paper_train", "paper_validation")
-SPLITS = ("train", "validation", "test", *CELLS, "test_new", *PAPER_SPLITS)
+LIBRARIES: Mapping[str, str] = {"tv": "torchvision", "hf": "transformers"}
+"""Prefix of a split of one library -> the library."""
+CLONES = "clones"
+_TABLE5_PARTS = ("train", "validation", "test", *PAPER_SPLITS)
+
+
+def table5_names(config: str) -> list[tuple[str, str, str]]:
+    """The splits of one library that a config has (paper, Table 5): name, split that it is part of, and library.
+
+    Raises:
+        ValueError: the config has no such splits.
+    """
+    if config not in (DEFAULT_CONFIG, CLONES):
+        raise ValueError(f"{config!r} has no splits by library; {DEFAULT_CONFIG} and {CLONES} have.")
+    return [(f"{prefix}_{part}", part, source) for prefix, source in LIBRARIES.items() for part in _TABLE5_PARTS]
+
+
+TABLE5_SPLITS = tuple(name for name, _, _ in table5_names(CLONES))
+SPLITS = ("train", "validation", "test", *CELLS, "test_new", *PAPER_SPLITS, *TABLE5_SPLITS)
 AUDIT, TASKS, PAPER = "leak_audit.json", "tasks.json", "descriptions/paper.json"
+CLONES_REPORT, TABLE5, NOT_TRACED = "clones/clones.json", "table5.json", "not_traced.json"
 
 
 def read_folder(folder: str | Path, sample: bool = False) -> DataFolder:

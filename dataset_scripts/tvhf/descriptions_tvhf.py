@@ -10,7 +10,8 @@
 
 Cells of sentences and architectures: `train`, `validation` and `test` share neither; `test` is new in both,
 `test_seen_sentence` and `test_seen_architecture` in one, and `test_seen_both` holds pairs that training left out.
-`test_new` has the sentences of `test` and the architectures of the latest year.
+`test_new` has the sentences of `test` and the architectures of the latest year. `tv_...` and `hf_...` (paper, Table 5)
+are of one library: drawn anew within it where matched, a part of the paper's splits otherwise.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from .configs_tvhf import DEFAULT_CONFIG, table5_names
 from .sentences_tvhf import HELD_OUT_STYLE, Sentence
 from .similarity_tvhf import near_groups
 from .truth_tvhf import FALSE, TRUE, UNKNOWN, Architecture
@@ -57,6 +59,8 @@ class Corpus:
         sentences: S sentences.
         architectures: A architectures; `record["split"]` is the side of each.
         matrix: int8 (S, A) of `truth_tvhf.truth_matrix`.
+        drawn_from: the same of facts that are not disputed, from which rows are drawn; those whose label `matrix` does
+            not confirm are dropped. So a doubt about a fact takes rows away and moves none. Default: `matrix`.
         embeddings: (S, features) of the sentence encoder, rows of length 1.
         seed: of all draws.
     """
@@ -66,6 +70,7 @@ class Corpus:
     matrix: np.ndarray
     embeddings: np.ndarray
     seed: int = 0
+    drawn_from: np.ndarray | None = None
     ids: list[str] = field(init=False)
     sides: list[str] = field(init=False)
 
@@ -75,6 +80,7 @@ class Corpus:
                 f"the matrix has shape {self.matrix.shape}; {len(self.sentences)} sentences and "
                 f"{len(self.architectures)} architectures need {(len(self.sentences), len(self.architectures))}."
             )
+        self.cells = self.matrix if self.drawn_from is None else self.drawn_from
         allowed = (*_SIDES, _NEW)
         unknown = {self.side_of(a) for a in range(len(self.architectures))} - {*allowed}
         if unknown:
@@ -111,7 +117,7 @@ class Corpus:
 
     def _usable(self, columns: Sequence[int]) -> np.ndarray:
         """For each sentence the number of architectures of which it is true, where it is also false of one."""
-        cells = self.matrix[:, list(columns)]
+        cells = self.cells[:, list(columns)]
         return np.asarray((cells == TRUE).sum(axis=1) * ((cells == FALSE).any(axis=1)))
 
     def _group_side(self, found: Sequence[int], usable: Mapping[str, np.ndarray]) -> str:
@@ -145,6 +151,21 @@ def matched_rows(corpus: Corpus) -> dict[str, list[dict[str, Any]]]:
     both = drawer.rows(seen, train, "train")
     rows["train"], rows["test_seen_both"] = _held_back(both, corpus.seed)
     return {split: rows[split] for split in SPLITS if split in rows}
+
+
+def library_rows(corpus: Corpus) -> dict[str, list[dict[str, Any]]]:
+    """Split -> rows of matched statements whose two architectures are of one library: `tv_train` to `hf_test`.
+
+    Sentences and architectures are both of the side; those of kind origin are in training only.
+    """
+    drawer = _PairDrawer(corpus)
+    rows = {}
+    for name, side, source in table5_names(DEFAULT_CONFIG):
+        if side in _SIDES:
+            columns = [a for a in corpus.of_side(side) if corpus.architectures[a].record.get("source") == source]
+            indices = drawer.indices(side)
+            rows[name] = drawer.rows(indices if side == "train" else _but_origin(corpus, indices), columns, side)
+    return rows
 
 
 def _but_origin(corpus: Corpus, indices: Iterable[int]) -> list[int]:
@@ -216,7 +237,7 @@ class _PairDrawer:
         used: set[tuple[str, str]], rng: random.Random,
     ) -> tuple[int, int] | None:  # fmt: skip
         """A true and a false architecture: the true one seldom used so far, the false one near."""
-        corpus, cells = self.corpus, self.corpus.matrix[index]
+        corpus, cells = self.corpus, self.corpus.cells[index]
         name = corpus.ids[index]
         free = [a for a in columns if (name, corpus.architectures[a].arch_id) not in used]
         true = [a for a in free if cells[a] == TRUE]
@@ -269,7 +290,7 @@ def paper_rows(corpus: Corpus) -> tuple[dict[str, list[dict[str, Any]]], dict[st
     """
     similarity = corpus.embeddings @ corpus.embeddings.T
     own = [
-        [i for i, s in enumerate(corpus.sentences) if s.family == a.record["family"] and corpus.matrix[i, j] == TRUE]
+        [i for i, s in enumerate(corpus.sentences) if s.family == a.record["family"] and corpus.cells[i, j] == TRUE]
         for j, a in enumerate(corpus.architectures)
     ]
     positives = [(i, j) for j, found in enumerate(own) for i in found]
@@ -295,7 +316,28 @@ def paper_rows(corpus: Corpus) -> tuple[dict[str, list[dict[str, Any]]], dict[st
 def descriptions(corpus: Corpus) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
     """All splits of the config `descriptions`, and the figures of `paper_rows`."""
     paper, shares = paper_rows(corpus)
-    return {**matched_rows(corpus), **paper}, shares
+    source = {a.arch_id: a.record.get("source") for a in corpus.architectures}
+    by_library = {
+        name: [row for row in paper[side] if source[row["arch_id"]] == library]
+        for name, side, library in table5_names(DEFAULT_CONFIG) if side in paper
+    }  # fmt: skip
+    matched = {**matched_rows(corpus), **library_rows(corpus)}
+    rows = {**matched, **paper, **by_library}
+    return {split: confirmed(corpus, found) for split, found in rows.items()}, shares
+
+
+def confirmed(corpus: Corpus, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without those whose label the matrix does not confirm, and without the other row of their group; the
+    negatives of the paper's form stay as they are."""
+    columns = {a.arch_id: j for j, a in enumerate(corpus.architectures)}
+    index = {name: i for i, name in enumerate(corpus.ids)}
+
+    def holds(row: dict[str, Any]) -> bool:
+        cell = corpus.matrix[index[row["sentence_id"]], columns[row["arch_id"]]]
+        return row["negative_kind"] == "paper" or cell == (TRUE if row["label"] else FALSE)
+
+    wrong = {row["group"] for row in rows if row["group"] and not holds(row)}
+    return [row for row in rows if row["group"] not in wrong and (row["group"] or holds(row))]
 
 
 def description_counts(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, int]]:

@@ -1,7 +1,7 @@
 """Facts of one architecture, as the predicates of `predicates_tvhf` ask them.
 
 * Facts of towers and of the network come from the graph alone (`sheets_tvhf`); where a configuration is at hand and
-  states another value, the fact is unknown: graph and configuration must agree.
+  states another value, the fact is unknown: graph and configuration must agree, and so must form and paradigm.
 * Of a graph that misses a part, only what cannot change any more is known: a layer that is there, and the parameters.
 * Facts of the table (purpose, origin) come from the registry; an empty field is unknown, and nothing here proves them.
 """
@@ -31,14 +31,28 @@ _CONFIG_KEYS = {
                      "moe_intermediate_size", "inner_dim", "hidden_dim", "dff", "ffn_hidden_size", "d_inner",
                      "feed_forward_size", "shared_expert_intermediate_size", "block_ff_dim"),
     "vocabulary": ("vocab_size", "bytes_vocab_size"),
+    "experts": ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
+    "token_types": ("type_vocab_size",),
 }  # fmt: skip
 """Fact -> the keys under which configurations state it, at any level of nesting."""
 _GROUPED_KEYS = ("num_key_value_heads", "num_kv_heads", "multi_query", "kv_heads", "n_kv_heads", "num_query_groups",
                  "multi_query_group_num", "num_attention_groups", "new_decoder_architecture")  # fmt: skip
 _LOCAL_WORDS = ("window", "local_att", "block_size", "local_radius", "chunk")
 """In the keys of attention that is local in a way that the attribute `window` may not show."""
+_ROTARY_WORDS = ("rope_", "rotary")
+"""In the keys of rotary positions, which may be written out where no layer shows them."""
+_CROSS_KEYS = ("cross_attention_layers", "cross_layer_interval")
+"""Keys of cross-attention inside of layers that look like any other."""
+NOT_THE_FORM: Mapping[str, tuple[str, ...]] = {
+    "encoder-only": ("decoder-only transformer", "mixture-of-experts decoder", "hybrid sequence model",
+                     "vision-language model", "audio language model", "speech encoder-decoder"),
+    "decoder-only": ("encoder-only transformer",),
+    "none": ("encoder-only transformer", "decoder-only transformer", "hybrid sequence model", "speech encoder"),
+}  # fmt: skip
+"""Form of the towers that a graph shows -> paradigms of the registry that it disagrees with."""
 
 MASKED = "masked language modeling"
+MIXTURE = "mixture-of-experts decoder"
 WRITERS = ("decoder-only transformer", "mixture-of-experts decoder", "attention-free sequence model",
            "hybrid sequence model")  # fmt: skip
 """Paradigms of networks of text that are not pretrained with masked words where that is not listed."""
@@ -84,10 +98,13 @@ class ArchitectureFacts:
         sheet: `sheets_tvhf.fact_sheet` of its graph.
         record: further columns of its row in the config `architectures`: `modality`, `tasks`, `year`, `source`,
             `origin` and `config`; all may be absent.
+        disputed: whether what a configuration hints at, or the registry, makes a fact unknown (`_disputed_network`,
+            `_disputed_tower`).
     """
 
-    def __init__(self, sheet: Sheet, record: Mapping[str, Any] | None = None) -> None:
-        record = record or {}
+    def __init__(self, sheet: Sheet, record: Mapping[str, Any] | None = None, disputed: bool = True) -> None:
+        self._record = record = record or {}
+        self._disputed = disputed
         self.sheet = sheet
         self._config = record.get("config") or ""
         self._table = _table(record)
@@ -97,7 +114,14 @@ class ArchitectureFacts:
     def towers(self) -> list[tuple[str, str, Values]]:
         """Role, modality and facts of its towers."""
         stated = _config_values(self._config)
-        return [(role, modality, _agreed(_tuples(values), stated)) for role, modality, values in self.sheet["towers"]]
+        found = [(role, kind, _agreed(_tuples(values), stated)) for role, kind, values in self.sheet["towers"]]
+        if self._disputed:
+            return [(role, kind, values | _disputed_tower(values, stated)) for role, kind, values in found]
+        return found
+
+    def undisputed(self) -> ArchitectureFacts:
+        """The same without what `disputed` makes unknown."""
+        return ArchitectureFacts(self.sheet, self._record, disputed=False)
 
     @cached_property
     def _network(self) -> Values:
@@ -105,7 +129,7 @@ class ArchitectureFacts:
         stated = _config_values(self._config)
         if "vocabulary" in stated and found.get("vocabulary") not in stated["vocabulary"]:
             found["vocabulary"] = None
-        return found
+        return found | (_disputed_network(found, stated, self._table["paradigm"]) if self._disputed else {})
 
     @classmethod
     def of_graph(cls, graph: ArchitectureGraph, record: Mapping[str, Any] | None = None) -> ArchitectureFacts:
@@ -123,11 +147,18 @@ class ArchitectureFacts:
             return [], not self._network.get("no_towers", False)
         if scope in ("encoder", "decoder"):
             found = [values.get for role, _, values in self.towers if role == scope]
-            return found, any(not role for role, _, _ in self.towers)
+            return found, any(not role for role, _, _ in self.towers) or (scope == "decoder" and self._hides_a_tower)
         if scope in ("text", "vision", "audio"):
             found = [values.get for _, modality, values in self.towers if modality == scope]
             return found, any(not modality for _, modality, _ in self.towers)
-        return [values.get for _, _, values in self.towers], False
+        return [values.get for _, _, values in self.towers], self._hides_a_tower
+
+    @cached_property
+    def _hides_a_tower(self) -> bool:
+        """Whether a network that writes shows towers that only read, so that one of its towers was not found."""
+        reads = self.sheet["network"].get("form") == "encoder-only"
+        writes = self._table["paradigm"] in NOT_THE_FORM["encoder-only"]
+        return self._disputed and reads and writes and all(role != "decoder" for role, _, _ in self.towers)
 
     def value(self, name: str) -> Any:
         """See `predicates_tvhf.FactView`."""
@@ -218,6 +249,34 @@ def _agreed(values: Values, stated: Mapping[str, frozenset[int]]) -> Values:
     return agreed
 
 
+def _disputed_tower(values: Values, stated: Mapping[str, frozenset[int]]) -> Values:
+    """Facts of a tower that there is a hint against: norms where no place of them was found, cross-attention inside of
+    layers that look like any other."""
+    found: Values = {}
+    if values.get("norm_position") == "none" and values.get("norms") and values.get("mixer") == "attention":
+        found["norm_position"] = None
+    if "cross" in stated and not values.get("cross"):
+        found["cross"] = None
+    return found
+
+
+def _disputed_network(values: Values, stated: Mapping[str, frozenset[int]], paradigm: str | None) -> Values:
+    """Facts of a network that there is a hint against: experts that are run one by one, types of tokens and rotary
+    positions that no layer shows, a form or a number of towers that the paradigm excludes."""
+    found: Values = {}
+    if not values.get("experts") and (any(stated.get("experts", ())) or paradigm == MIXTURE):
+        found |= dict.fromkeys(("experts", "top_k"))
+    if not values.get("token_types") and max(stated.get("token_types", ()), default=0) > 1:
+        found["token_types"] = None
+    if not values.get("rotary") and "rotary" in stated:
+        found["rotary"] = None
+    if paradigm in NOT_THE_FORM.get(str(values.get("form")), ()):
+        found["form"] = None
+    if paradigm in ("encoder-only transformer", "decoder-only transformer") and (values.get("towers") or 0) > 1:
+        found["towers"] = None
+    return found
+
+
 def _is_stated(value: Any, stated: frozenset[int], every: bool = False) -> bool:
     """Whether a number is stated; of several all, or, as configurations state the width of one stage only, one."""
     values = value if isinstance(value, tuple) else (value,)
@@ -234,6 +293,7 @@ def _config_values(config: str | Mapping[str, Any]) -> dict[str, frozenset[int]]
 def _parsed_config(text: str) -> dict[str, frozenset[int]]:
     """The numbers, from a file where they were read before: a configuration's class is slow to import."""
     made_of = f"{text} {version('transformers')} {_CONFIG_KEYS} {_GROUPED_KEYS} {_LOCAL_WORDS}"
+    made_of += f" {_ROTARY_WORDS} {_CROSS_KEYS}"
     path = sheet_folder() / f"config-{hashlib.sha256(made_of.encode()).hexdigest()[:32]}.json"
     if not path.exists():
         keep(path, {name: sorted(values) for name, values in _stated_numbers(json.loads(text)).items()})
@@ -262,5 +322,9 @@ def _collect(tree: Mapping[str, Any], found: dict[str, set[int]]) -> None:
                 found.setdefault(name, set()).update(values)
         if key in _GROUPED_KEYS:
             found.setdefault("grouped", set()).update(values)
+        if key in _CROSS_KEYS:
+            found.setdefault("cross", set()).update(values)
+        if value is not None and any(word in str(key) for word in _ROTARY_WORDS):
+            found.setdefault("rotary", set()).update(values)
         if any(values) and any(word in str(key) for word in _LOCAL_WORDS):
             found.setdefault("local", set()).update(values)

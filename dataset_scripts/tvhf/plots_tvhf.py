@@ -119,7 +119,7 @@ def _op_shares(graphs: Mapping[str, GraphFigures]) -> dict[str, dict[str, float]
 
 
 def small_graphs(data: DataFolder) -> dict[str, ArchitectureGraph]:
-    """Titles and graphs of `train`: the smallest network of a family, for families of different paradigms."""
+    """Titles and graphs of `train`: of each paradigm the largest network that can still be drawn."""
     found: dict[str, dict[str, Any]] = {}
     for table in data.tables("architectures", "train"):
         for row in table.to_pylist():

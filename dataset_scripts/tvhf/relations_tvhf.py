@@ -1,4 +1,4 @@
-"""Relations between two architectures of one library, and the pairs of the config `clones`.
+"""Relations between two architectures of one library.
 
 Read from the registry and the configurations, never from a graph kernel:
 
@@ -17,42 +17,19 @@ weights: whether one was trained from the other cannot be seen in an architectur
 from __future__ import annotations
 
 import importlib
-import random
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from .architectures_tvhf import Architecture
-from .clusters_tvhf import SPLITS
 from .library_tvhf import type_folder
-from .registry_tvhf import Member, Registry
+from .registry_tvhf import Member
 
 RELATIONS = ("identical", "resized", "variant", "shared backbone", "same paradigm", "unrelated")
 LABELS: Mapping[str, int] = {
     "identical": 1, "resized": 1, "variant": 1, "shared backbone": -1, "same paradigm": 0, "unrelated": 0,
 }  # fmt: skip
-PAIRS_PER_RELATION = 600
-"""Most pairs of one relation in one split and library."""
-SIZE_TOLERANCE = 1.15
-"""Two networks are of one size if neither has more than this many times the parameters of the other."""
-WL_AGREES = 0.5
-"""A clone below, or a pair that is none above, is a disagreement with the Weisfeiler-Lehman similarity."""
-
-SCHEMA = pa.schema(
-    [
-        ("arch_id_a", pa.string()), ("arch_id_b", pa.string()), ("name_a", pa.string()), ("name_b", pa.string()),
-        ("relation", pa.string()), ("label", pa.int32()), ("size_matched", pa.bool_()), ("agrees_with_wl", pa.bool_()),
-        ("wl_similarity", pa.float32()), ("source", pa.string()), ("split", pa.string()),
-    ]
-)  # fmt: skip
 
 _IGNORED = re.compile(
     r"(token_id|_token_index|token_ids|dropout|drop_path|_eps$|epsilon|initializer|init_std|init_range|id2label|"
@@ -183,106 +160,3 @@ def _torchvision_relation(a: Member, b: Member) -> str:
     if a.backbone == b.family or b.backbone == a.family or (a.backbone and a.backbone == b.backbone):
         return "shared backbone"
     return "same paradigm" if a.paradigm == b.paradigm else "unrelated"
-
-
-class Pair(NamedTuple):
-    """Two rows of the table of architectures, by index, and their relation."""
-
-    first: int
-    second: int
-    relation: str
-
-
-@dataclass
-class Clones:
-    """Rows of the config `clones` by split, and counts of all pairs before sampling."""
-
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {split: [] for split in SPLITS})
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-
-
-def all_pairs(rows: Sequence[Architecture], known: Sequence[Known]) -> dict[tuple[str, str], dict[str, list[Pair]]]:
-    """Every pair of two rows of one split and library: (split, source) -> relation -> pairs."""
-    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        groups[row.split, row.source].append(i)
-    found: dict[tuple[str, str], dict[str, list[Pair]]] = {}
-    for key, inside in sorted(groups.items()):
-        pairs: dict[str, list[Pair]] = defaultdict(list)
-        for n, i in enumerate(inside):
-            for j in inside[n + 1 :]:
-                kind = relation(known[i], known[j])
-                pairs[kind].append(Pair(i, j, kind))
-        found[key] = pairs
-    return found
-
-
-def sample_clones(rows: Sequence[Architecture], registry: Registry, similarity: np.ndarray, seed: int = 0) -> Clones:
-    """Pairs for every split: as many without relation as with one, half of these of one size.
-
-    Args:
-        rows: the table of architectures.
-        registry: where their members stand.
-        similarity: (n, n), Weisfeiler-Lehman similarity, only to mark pairs on which it disagrees.
-        seed: decides which pairs are drawn where there are more than `PAIRS_PER_RELATION`.
-    """
-    clones = Clones()
-    known = [Known(registry.members[row.name]) for row in rows]
-    sizes = np.array([row.num_parameters for row in rows], dtype=np.float64)
-    for (split, source), pairs in all_pairs(rows, known).items():
-        rng = random.Random(f"tvhf/clones/{seed}/{split}/{source}")
-        clones.counts[f"{split}/{source}"] = {kind: len(pairs.get(kind, ())) for kind in RELATIONS}
-        drawn = {kind: _drawn(rng, pairs.get(kind, []), PAIRS_PER_RELATION) for kind in ("resized", "variant")}
-        aliases = [(i, name) for i, row in enumerate(rows) if (row.split, row.source) == (split, source)
-                   for name in row.aliases if registry.members[name].source == source]  # fmt: skip
-        aliases = rng.sample(aliases, min(PAIRS_PER_RELATION, len(aliases)))
-        wanted = sum(map(len, drawn.values())) + len(aliases)
-        for kind in ("same paradigm", "unrelated"):
-            drawn[kind] = _size_matched(rng, pairs.get(kind, []), (wanted + 1) // 2, sizes)
-        drawn["shared backbone"] = _drawn(rng, pairs.get("shared backbone", []), PAIRS_PER_RELATION)
-        out = clones.rows[split]
-        out += [_alias_row(rows[i], name) for i, name in aliases]
-        out += [_row(rows, pair, sizes, similarity) for kind in RELATIONS for pair in drawn.get(kind, ())]
-    return clones
-
-
-def _drawn(rng: random.Random, pairs: list[Pair], count: int) -> list[Pair]:
-    return sorted(rng.sample(pairs, min(count, len(pairs))))
-
-
-def _ratio(pair: Pair, sizes: np.ndarray) -> float:
-    a, b = max(1.0, sizes[pair.first]), max(1.0, sizes[pair.second])
-    return float(max(a, b) / min(a, b))
-
-
-def _size_matched(rng: random.Random, pairs: list[Pair], count: int, sizes: np.ndarray) -> list[Pair]:
-    """Half of `count` pairs of one size where there are so many, the rest of any."""
-    matched = _drawn(rng, [pair for pair in pairs if _ratio(pair, sizes) <= SIZE_TOLERANCE], count // 2)
-    chosen = set(matched)
-    return sorted(matched + _drawn(rng, [pair for pair in pairs if pair not in chosen], count - len(matched)))
-
-
-def _row(rows: Sequence[Architecture], pair: Pair, sizes: np.ndarray, similarity: np.ndarray) -> dict[str, Any]:
-    a, b, near = rows[pair.first], rows[pair.second], float(similarity[pair.first, pair.second])
-    label = LABELS[pair.relation]
-    return {
-        "arch_id_a": a.arch_id, "arch_id_b": b.arch_id, "name_a": a.name, "name_b": b.name, "relation": pair.relation,
-        "label": label, "size_matched": _ratio(pair, sizes) <= SIZE_TOLERANCE, "wl_similarity": near,
-        "agrees_with_wl": label < 0 or (near > WL_AGREES) == (label == 1), "source": a.source, "split": a.split,
-    }  # fmt: skip
-
-
-def _alias_row(row: Architecture, name: str) -> dict[str, Any]:
-    return {
-        "arch_id_a": row.arch_id, "arch_id_b": row.arch_id, "name_a": row.name, "name_b": name,
-        "relation": "identical", "label": 1, "size_matched": True, "agrees_with_wl": True, "wl_similarity": 1.0,
-        "source": row.source, "split": row.split,
-    }  # fmt: skip
-
-
-def write_clones(folder: Path, clones: Clones) -> None:
-    """Writes `clones/<split>-00000-of-00001.parquet`."""
-    for split, rows in clones.rows.items():
-        path = folder / "clones" / f"{split}-00000-of-00001.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path, compression="zstd")

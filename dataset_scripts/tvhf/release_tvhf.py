@@ -21,8 +21,20 @@ from dataset_scripts.release.folder_release import DataFolder
 from dataset_scripts.release.front_matter_release import config_entry, info_entry, read_card
 
 from .card_tvhf import CARD_PATH, make_card, sections
-from .configs_tvhf import AUDIT, CONFIGS, DEFAULT_CONFIG, DESCRIPTIONS, PAPER, SAMPLE, TASKS, read_folder
-from .floors_tvhf import all_floors
+from .configs_tvhf import (
+    AUDIT,
+    CLONES_REPORT,
+    CONFIGS,
+    DEFAULT_CONFIG,
+    DESCRIPTIONS,
+    NOT_TRACED,
+    PAPER,
+    SAMPLE,
+    TABLE5,
+    TASKS,
+    read_folder,
+)
+from .floors_tvhf import MAX_ONE_SIDED, all_floors
 from .frozen_tvhf import FROZEN, MANIFEST, changes, frozen_digests, manifest, write_json
 from .plots_tvhf import write_plots
 from .sample_tvhf import SAMPLE_SIZE, write_sample
@@ -42,22 +54,29 @@ class ReleaseError(ValueError):
 
 
 def write_release(
-    data_dir: str | Path, output_dir: str | Path, results: Path, freeze: bool = False, sample_size: int = SAMPLE_SIZE
+    data_dir: str | Path,
+    output_dir: str | Path,
+    results: Path,
+    freeze: bool = False,
+    sample_size: int = SAMPLE_SIZE,
+    packages: Sequence[Path] = (),
 ) -> list[str]:
     """Write the folder `output_dir` from a finished build; the same build gives the same bytes.
 
     Args:
         data_dir: folder of the build.
         output_dir: folder to write; its Parquet files are replaced.
-        results: where the floors are written.
+        results: where the floors are written; those of the same data that stand there are not measured again.
         freeze: take the test files of this build for the frozen ones.
         sample_size: number of architectures in the config `sample`.
+        packages: folders of installed packages, in which the floors read the sentences of `test_human`.
 
     Returns:
         What changed of the frozen test files.
 
     Raises:
-        ReleaseError: a config is missing, or test files differ from the frozen ones and `freeze` is not set.
+        ReleaseError: a config is missing, test files differ from the frozen ones and `freeze` is not set, or one side
+            alone decides a task (`floors_tvhf.faults`); nothing but the floors is written then.
         DataFolderError: a file is missing or damaged.
     """
     source, target = Path(data_dir), Path(output_dir)
@@ -70,13 +89,18 @@ def write_release(
     if changed and not freeze:
         said = "".join(f"\n  {line}" for line in changed)
         raise ReleaseError(f"{source} has other test files than {frozen}; give --freeze to replace them:{said}")
+    floors = all_floors(source, packages=packages, stored=results)
+    if floors["faults"]:
+        said = "".join(f"\n  {line}" for line in floors["faults"])
+        raise ReleaseError(
+            f"{source} has tasks that one side alone decides (Matthews correlation above {MAX_ONE_SIDED}); draw their "
+            f"rows anew:{said}"
+        )
     _copy(data, target)
-    for name in (AUDIT, TASKS, PAPER):
+    for name in (AUDIT, TASKS, PAPER, CLONES_REPORT, TABLE5, NOT_TRACED):
         shutil.copyfile(source / name, target / Path(name).name)
     write_sample(data, target, sample_size)
     write_json(frozen, now)
-    floors = all_floors(source)
-    write_json(results, floors)
     write_plots(data, target / PLOT_FOLDER)
     released = read_folder(target, sample=True)
     write_json(target / MANIFEST, manifest(released))
@@ -125,9 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", default=Path("hub/datasets/tvhf"), type=Path, help="folder to write")
     parser.add_argument("--results", default=RESULTS, type=Path, help="where the floors are written")
     parser.add_argument("--freeze", action="store_true", help="replace the frozen test files")
+    parser.add_argument("--packages", nargs="*", default=(), type=Path, help="site-packages of other environments")
     options = parser.parse_args(arguments)
     try:
-        changed = write_release(options.data, options.out, options.results, options.freeze)
+        changed = write_release(options.data, options.out, options.results, options.freeze, packages=options.packages)
     except (ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from dataset_scripts.release.folder_release import DataFolder
 from dataset_scripts.release.nesting_release import nest, shares
 
-from .configs_tvhf import PAPER_SPLITS, SAMPLE
+from .configs_tvhf import PAPER_SPLITS, SAMPLE, TABLE5_SPLITS
 
 SAMPLE_SIZE = 100
 TEXTS = {
@@ -65,7 +65,7 @@ def write_sample(data: DataFolder, output_dir: str | Path, size: int = SAMPLE_SI
 
 def _texts(data: DataFolder, config: str) -> Iterator[pa.Table]:
     for split in data.splits[config]:
-        if split not in PAPER_SPLITS:
+        if split not in (*PAPER_SPLITS, *TABLE5_SPLITS):
             yield from data.tables(config, split)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .clusters_tvhf import SPLITS
 from .facts_tvhf import ArchitectureFacts
 from .sentences_tvhf import Sentence
 from .sheets_tvhf import cached_sheet
@@ -48,7 +49,8 @@ def load_architectures(path: Path, sheets: Path | None = None) -> list[Architect
 
     Raises:
         FileNotFoundError: there is no Parquet file.
-        ValueError: a column is missing, or an identifier is there twice.
+        ValueError: a column is missing, a split is unknown, or an identifier is there twice; the last two with
+            `file:row`, rows counted from 1.
     """
     import pyarrow.parquet as pq
 
@@ -56,12 +58,17 @@ def load_architectures(path: Path, sheets: Path | None = None) -> list[Architect
     if not files:
         raise FileNotFoundError(f"{path} is no Parquet file and no folder of Parquet files of architectures.")
     found: list[Architecture] = []
+    places: dict[str, str] = {}
     for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=16):
-            found += [_architecture(row, file, sheets) for row in batch.to_pylist()]
-    repeated = {a.arch_id for a in found if sum(b.arch_id == a.arch_id for b in found) > 1}
-    if repeated:
-        raise ValueError(f"{path}: {sorted(repeated)[0]!r} is there twice.")
+        rows = (row for batch in pq.ParquetFile(file).iter_batches(batch_size=16) for row in batch.to_pylist())
+        for number, row in enumerate(rows, start=1):
+            where = f"{file}:{number}"
+            if (split := row.get("split", SPLITS[0])) not in SPLITS:
+                raise ValueError(f"{where}: unknown split {split!r} of {row.get('arch_id')!r}; there are "
+                                 f"{', '.join(SPLITS)}.")  # fmt: skip
+            found.append(_architecture(row, file, sheets))
+            if (first := places.setdefault(found[-1].arch_id, where)) != where:
+                raise ValueError(f"{where}: {found[-1].arch_id!r} is there already, at {first}.")
     return found
 
 
