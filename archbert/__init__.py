@@ -1,9 +1,10 @@
 """ArchBERT: questions and statements about neural architectures, answered from their computational graphs.
 
 Importing this package makes all of ArchBERT known to transformers. ``AutoConfig``, ``AutoModel``,
-``AutoModelForPreTraining``, ``AutoModelForSequenceClassification``, ``AutoProcessor`` and ``AutoFeatureExtractor``
-then load ArchBERT folders without ``trust_remote_code``, and so does `pipeline` below. Classes are registered where
-they are defined, in `modeling_archbert` and `processing_archbert`; the pipelines, which need both, here.
+``AutoModelForPreTraining``, ``AutoModelForSeq2SeqLM``, ``AutoModelForSequenceClassification``, ``AutoProcessor``
+and ``AutoFeatureExtractor`` then load ArchBERT folders without ``trust_remote_code``, and so does `pipeline` below.
+Classes are registered where they are defined, in `modeling_archbert` and `processing_archbert`; the pipelines, which
+need both, here.
 """
 
 from __future__ import annotations
@@ -18,21 +19,25 @@ from transformers.pipelines import PIPELINE_REGISTRY
 import modeling_archbert  # noqa: F401
 from processing_archbert import ArchBertProcessor  # noqa: F401
 from processing_archbert.pipeline_archbert import ArchitectureQuestionAnsweringPipeline
+from processing_archbert.pipeline_captioning_archbert import ArchitectureCaptioningPipeline
 from processing_archbert.pipeline_clones_archbert import ArchitectureCloneDetectionPipeline
 from processing_archbert.pipeline_reasoning_archbert import ArchitectureReasoningPipeline
 
 QUESTION_ANSWERING = "architecture-question-answering"
 REASONING = "architecture-reasoning"
 CLONE_DETECTION = "architecture-clone-detection"
+CAPTIONING = "architecture-captioning"
 PIPELINES: dict[str, type[transformers.Pipeline]] = {
     QUESTION_ANSWERING: ArchitectureQuestionAnsweringPipeline,
     REASONING: ArchitectureReasoningPipeline,
     CLONE_DETECTION: ArchitectureCloneDetectionPipeline,
+    CAPTIONING: ArchitectureCaptioningPipeline,
 }
 PIPELINE_MODELS = {
     QUESTION_ANSWERING: "AutoModelForSequenceClassification",
     REASONING: "AutoModelForPreTraining",
     CLONE_DETECTION: "AutoModel",
+    CAPTIONING: "AutoModelForSeq2SeqLM",
 }
 """The auto class of transformers that loads the model of each task."""
 PIPELINE_TYPE = "multimodal"

@@ -66,15 +66,20 @@ class Answerer:
         graph: the network.
         model: the checkpoint for questions that cannot be computed: a folder, a Hub id, or empty for the one of
             `archbert.cli_sources.find_model`; None for none.
+        predictor: the pipeline of questions of a checkpoint that is loaded already; by default it is loaded when a
+            question needs it.
     """
 
-    def __init__(self, graph: ArchitectureGraph, model: str | None = "") -> None:
+    def __init__(self, graph: ArchitectureGraph, model: str | None = "", predictor: Any = None) -> None:
         self.graph = graph
         self.numbers = NetworkNumbers(graph)
         self.model = model
+        self._given = predictor
 
     @cached_property
     def _pipeline(self) -> Any:
+        if self._given is not None:
+            return self._given
         from . import pipeline
         from .cli_sources import find_model, load_checkpoint
 

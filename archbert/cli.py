@@ -21,7 +21,7 @@ from .cli_output import CommandError, Output
 EXIT_BAD_SOURCE = 2
 EXIT_INTERRUPTED = 130
 COMMANDS: tuple[str, ...] = (
-    "cli_describe", "cli_ask", "cli_diff", "cli_compare", "cli_card", "cli_verify", "cli_index",
+    "cli_describe", "cli_ask", "cli_diff", "cli_compare", "cli_card", "cli_verify", "cli_index", "cli_mcp",
 )  # fmt: skip
 """Modules of commands, in the order of the help."""
 
@@ -71,11 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:
             if options.debug:
                 raise
-            output.error(_message(error))
+            output.error(error_message(error))
             return EXIT_BAD_SOURCE
 
 
-def _message(error: Exception) -> str:
+def error_message(error: Exception) -> str:
+    """What is told of an error instead of its traceback."""
     if isinstance(error, (CommandError, ValueError, OSError)):
         return str(error)
     if type(error).__name__ == "ArchitectureTraceError":
@@ -90,6 +91,7 @@ def _be_quiet() -> None:
     warnings.filterwarnings("ignore")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     for name in ("transformers", "huggingface_hub", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -8,12 +8,14 @@ from typing import Any
 
 from .cli_output import CommandError, Output
 from .cli_sources import (
+    INDEX_ID,
     INDEX_VARIABLE,
     Loaded,
     add_model_option,
     add_parser,
     add_source_options,
     expand,
+    find_index,
     hints_of,
     load_all,
     report_error,
@@ -47,9 +49,11 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--batch", type=int, help="its batch (default 1)")
     parser.add_argument("--no-costs", action="store_true", help="leave out FLOPs and activations, which take longer")
     parser.add_argument(
-        "--index", default=os.environ.get(INDEX_VARIABLE), help=f"index of known networks (default: ${INDEX_VARIABLE})"
+        "--index", help=f"index of known networks (default: ${INDEX_VARIABLE}, then {INDEX_ID} once it was fetched)"
     )
-    parser.add_argument("--nearest", type=int, default=3, metavar="N", help="known networks to name (default 3)")
+    parser.add_argument(
+        "--nearest", type=int, default=3, metavar="N", help="known networks to name (default 3; 0 for none)"
+    )
     add_model_option(parser)
     add_source_options(parser)
     parser.set_defaults(run=run)
@@ -65,20 +69,16 @@ def run(options: argparse.Namespace, output: Output) -> int:
     if options.draw and len(sources) > 1:
         raise CommandError("--draw takes one source; describe the sources one by one.")
     failed = 0
-    index = None
+    known = KnownNetworks(options, output)
     for number, loaded in enumerate(load_all(sources, hints_of(options, costs=not options.no_costs), output,
                                              options.jobs)):  # fmt: skip
         if loaded.graph is None:
             report_error(loaded, output)
             failed += 1
             continue
-        if options.index and index is None:
-            from .index import ArchitectureIndex
-
-            index = ArchitectureIndex.load(options.index)
-        near = _nearest(index, loaded.graph, options) if index is not None else []
+        near = known.nearest(loaded.graph)
         sizes = {axis: getattr(options, axis) for axis in ("batch", "sequence", "image") if getattr(options, axis)}
-        result = described(loaded, options.dtype, sizes) | ({"nearest": near} if index is not None else {})
+        result = described(loaded, options.dtype, sizes) | ({} if near is None else {"nearest": near})
         if options.draw:
             loaded.graph.draw(options.draw)
             result["picture"] = options.draw
@@ -91,11 +91,61 @@ def run(options: argparse.Namespace, output: Output) -> int:
     return 2 if failed else 0
 
 
-def _nearest(index: Any, graph: Any, options: argparse.Namespace) -> list[dict[str, Any]]:
-    from .embedding import Embedder
+class KnownNetworks:
+    """The index that a network's nearest neighbours are looked up in, read when the first is asked for.
 
-    vector = Embedder.shared(options.model).architectures([graph])[0]
-    return [hit.to_dict() for hit in index.search(vector, k=options.nearest)]
+    A network that the index has needs no checkpoint: its embedding stands there. An index that nobody named does not
+    stop a description: where it does not fit, a warning is given, and no neighbours.
+
+    Args:
+        options: those of the command: `index`, `model`, `nearest`.
+        output: for warnings.
+    """
+
+    def __init__(self, options: argparse.Namespace, output: Output) -> None:
+        self._options, self._output = options, output
+        self._named = bool(options.index or os.environ.get(INDEX_VARIABLE))
+        self._wanted = options.nearest > 0
+        self._folder = ""
+        self._index: Any = None
+
+    def nearest(self, graph: Any) -> list[dict[str, Any]] | None:
+        """The nearest known networks, as dictionaries; None where there is no index or none are wanted.
+
+        Raises:
+            CommandError: an index that was named cannot be read, or is one of another checkpoint.
+        """
+        if not self._wanted:
+            return None
+        try:
+            return self._looked_up(graph)
+        except CommandError as error:
+            if self._named:
+                raise
+            self._wanted = False
+            self._output.warning(f"nearest known networks are left out: {error}")
+            return None
+
+    def _looked_up(self, graph: Any) -> list[dict[str, Any]] | None:
+        from .index import ArchitectureIndex
+
+        if self._index is None:
+            self._folder = find_index(self._options.index, fetch=False)
+            if not self._folder:
+                self._wanted = False
+                return None
+            self._index = ArchitectureIndex.load(self._folder)
+        hits = None
+        if not self._options.model:
+            hits = self._index.neighbours(graph.graph_hash, self._options.nearest)
+        if hits is None:
+            from .embedding import Embedder
+            from .index import model_fingerprint
+
+            embedder = Embedder.shared(self._options.model)
+            self._index.check_model(model_fingerprint(embedder.model), self._folder)
+            hits = self._index.search_all(embedder.architectures([graph])[0], self._options.nearest)
+        return [hit.to_dict() for hit in hits]
 
 
 def described(loaded: Loaded, dtype: str = "float16", sizes: dict[str, int] | None = None) -> dict[str, Any]:
@@ -164,4 +214,8 @@ def show(result: dict[str, Any], output: Output) -> None:
     output.pairs(rows)
     if result.get("nearest"):
         output.line("  nearest known architectures")
-        output.table(("name", "similarity"), [(n["name"], f"{n['score']:.3f}") for n in result["nearest"]], "    ")
+        output.table(("name", "similarity"), [(_named(n), f"{n['score']:.3f}") for n in result["nearest"]], "    ")
+
+
+def _named(hit: dict[str, Any]) -> str:
+    return f"{hit['name']} ({', '.join(hit['aliases'][:3])})" if hit["aliases"] else str(hit["name"])

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .cli_output import CommandError, Output
 from .cli_sources import (
+    INDEX_ID,
     INDEX_VARIABLE,
+    Loaded,
     add_model_option,
     add_parser,
     add_source_options,
     expand,
+    find_index,
     hints_of,
     load,
-    load_all,
     report_error,
 )
+from .hub_configs import DEFAULT_RATE, fetch_configs, list_repositories
 
-_CACHE = "graphs.jsonl"
+UNFINISHED = ".unfinished"
+"""Folder, in that of an index, of what is kept until the index is written."""
+SKIPPED_FILE = "skipped.jsonl"
+"""File of an index that says which sources are not in it, and why."""
 
 
 def add_commands(commands: Any) -> None:
@@ -32,84 +38,104 @@ def add_commands(commands: Any) -> None:
         """
         archbert index build bert resnet vit -o known
         archbert index build "configs/*.json" -o known --jobs 2
+        archbert index build --hub "sort=downloads limit=10000 filter=transformers" -o hub-models --jobs 2
 
         What was read is kept in the folder until the index is finished: the same command, run again after
-        an interruption, goes on where it stopped.
+        an interruption, goes on where it stopped. What cannot be read stands in skipped.jsonl with the reason.
+        --hub fetches the config.json of models of the Hub and nothing else; its words are sort, limit, filter,
+        author, search and task, as in `huggingface_hub`.
         """,
     )  # fmt: skip
     parser.add_argument("action", choices=("build",), help="what to do")
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="what names a network; globs of files as well")
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="what names a network; globs of files as well")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder of the index")
+    parser.add_argument("--hub", metavar="QUERY", help='models of the Hub, such as "sort=downloads limit=10000"')
+    parser.add_argument("--rate", type=float, default=DEFAULT_RATE, help="configurations fetched a second (default 5)")
+    parser.add_argument("--costs", action="store_true", help="tell FLOPs and activations too, which takes longer")
     add_model_option(parser)
     add_source_options(parser)
     parser.set_defaults(run=build)
     finder = add_parser(
         commands, "search", "find architectures by a text or by an architecture",
         """
-        archbert search "a small convolutional classifier" --index known
-        archbert search bert --filter "parameters<50M and attention_layers>0" --index known
+        archbert search "a small convolutional classifier"
+        archbert search bert --filter "parameters<50M and attention_layers>0"
+        archbert search timm:resnet50 --index known --json
         """,
     )  # fmt: skip
     finder.add_argument("query", metavar="TEXT_OR_SOURCE", help="a text in English, or what names a network")
     finder.add_argument("--filter", default="", help='facts that have to hold, such as "parameters<50M"')
-    finder.add_argument("-k", type=int, default=10, help="how many to show (default 10)")
-    finder.add_argument("--index", default=os.environ.get(INDEX_VARIABLE), help=f"default: ${INDEX_VARIABLE}")
+    finder.add_argument("-k", "--top-k", dest="k", type=int, default=10, help="how many to show (default 10)")
+    finder.add_argument(
+        "--index", help=f"a folder, or a data set of the Hub (default: ${INDEX_VARIABLE}, then {INDEX_ID})"
+    )
     add_model_option(finder)
     add_source_options(finder, jobs=False)
     finder.set_defaults(run=search)
 
 
 def build(options: argparse.Namespace, output: Output) -> int:
-    """Build an index; status 2 where a source cannot be read (the others are in the index)."""
+    """Build an index; status 2 where a source that is named cannot be read (the others are in the index)."""
     from .embedding import Embedder
     from .index import ArchitectureIndex
+    from .index_building import KeptGraphs, Source, entry_of, read_sources, write_reasons
 
-    sources = expand(options.sources)
+    if not options.sources and not options.hub:
+        raise CommandError("No source is named; give some, or --hub QUERY.")
+    named = expand(options.sources)
     embedder = Embedder(options.model)
     folder = Path(options.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    failed: list[str] = []
-    index = ArchitectureIndex.build(_graphs(sources, folder, options, output, failed), embedder)
+    unfinished = folder / UNFINISHED
+    failed: list[Loaded] = []
+    fetched, unfetched = _from_hub(options, unfinished, output)
+    sources = {name: Source(name, name) for name in named} | {s.name: s for s in fetched}
+    hints = hints_of(options, costs=options.costs)
+
+    def entries(kept: KeptGraphs) -> Iterator[Any]:
+        for one in read_sources(list(sources.values()), kept, hints, output, options.jobs, bool(options.hub)):
+            if one.graph is not None:
+                yield entry_of(one)
+                continue
+            failed.append(one)
+            if one.source in named:
+                report_error(one, output)
+
+    with KeptGraphs(unfinished / "graphs.jsonl") as kept:
+        index = ArchitectureIndex.build(entries(kept), embedder)
     if not len(index):
         raise CommandError("No source could be read; no index was made.")
+    write_reasons(folder / SKIPPED_FILE, [*failed, *unfetched])
     index.save(folder)
-    (folder / _CACHE).unlink(missing_ok=True)
-    aliases = sum(len(row["aliases"]) for row in index.rows)
+    shutil.rmtree(unfinished)
+    _report(index, folder, [one.source for one in [*failed, *unfetched]], output)
+    return 2 if any(one.source in named for one in failed) else 0
+
+
+def _from_hub(options: argparse.Namespace, folder: Path, output: Output) -> tuple[list[Any], list[Loaded]]:
+    """The models of the Hub that were asked for: those with a configuration, and the others with the reason."""
+    from .index_building import Source
+
+    if not options.hub:
+        return [], []
+    repositories = list_repositories(options.hub, folder)
+    found, skipped = [], []
+    configs = fetch_configs(repositories, folder, options.rate)
+    for fetched in output.progress(configs, len(repositories), "fetching"):
+        if fetched.path is None:
+            skipped.append(Loaded(fetched.repository, None, fetched.reason, []))
+        else:
+            found.append(Source(fetched.repository, str(fetched.path)))
+    return found, skipped
+
+
+def _report(index: Any, folder: Path, failed: list[str], output: Output) -> None:
+    aliases = sum(map(len, index.table.column("aliases").to_pylist()))
     if output.json_lines:
         output.object({"index": str(folder), "architectures": len(index), "aliases": aliases, "failed": failed})
-    else:
-        output.line(f"{folder}: {len(index):,} architectures, {aliases:,} aliases, {len(failed):,} not read.")
-    return 2 if failed else 0
-
-
-def _graphs(
-    sources: list[str], folder: Path, options: argparse.Namespace, output: Output, failed: list[str]
-) -> Iterator[tuple[str, Any]]:
-    """Every source with its graph: those that an interrupted build has kept, then the others, which are kept."""
-    from processing_archbert.architecture_graph_archbert import ArchitectureGraph
-
-    known: dict[str, Any] = {}
-    kept = folder / _CACHE
-    if kept.is_file():
-        for line in kept.read_text(encoding="utf-8").splitlines():
-            try:
-                source, graph = json.loads(line)
-                known[source] = ArchitectureGraph.from_dict(graph)
-            except ValueError:  # the line that was being written when the build was interrupted
-                continue
-    for source in sources:
-        if source in known:
-            yield source, known[source]
-    with kept.open("a", encoding="utf-8") as file:
-        file.write("\n")
-        for loaded in load_all([s for s in sources if s not in known] or [], hints_of(options), output, options.jobs):
-            if loaded.graph is None:
-                report_error(loaded, output)
-                failed.append(loaded.source)
-                continue
-            file.write(json.dumps([loaded.source, loaded.graph.to_dict()]) + "\n")
-            file.flush()
-            yield loaded.source, loaded.graph
+        return
+    output.line(f"{folder}: {len(index):,} architectures, {aliases:,} aliases, {len(failed):,} not read.")
+    if failed:
+        output.line(f"Why they are not: {folder / SKIPPED_FILE}")
 
 
 def search(options: argparse.Namespace, output: Output) -> int:
@@ -119,15 +145,15 @@ def search(options: argparse.Namespace, output: Output) -> int:
     from .embedding import Embedder
     from .index import ArchitectureIndex, model_fingerprint
 
-    if not options.index:
-        raise CommandError(f"No index is named; give --index DIR, or set ${INDEX_VARIABLE}.")
     if options.k < 1:
         raise CommandError(f"-k is {options.k}; 1 or more architectures can be found.")
     if options.filter:
         parse_filter(options.filter)
+    folder = find_index(options.index)
+    index = ArchitectureIndex.load(folder)
     embedder = Embedder(options.model)
-    index = ArchitectureIndex.load(options.index, model_fingerprint(embedder.model))
-    hits = index.search(_vector(options, embedder), options.k, options.filter)
+    index.check_model(model_fingerprint(embedder.model), folder)
+    hits = index.search(_vector(options, embedder, index), options.k, options.filter)
     for hit in hits if output.json_lines else ():
         output.object(hit.to_dict())
     if not output.json_lines:
@@ -138,12 +164,15 @@ def search(options: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _vector(options: argparse.Namespace, embedder: Any) -> Any:
-    """The embedding of the query: of an architecture where one word names one, else of the text."""
+def _vector(options: argparse.Namespace, embedder: Any, index: Any) -> Any:
+    """The embedding of the query: of an architecture where it names one (of the index, or any), else of the text."""
     query = options.query.strip()
     if not query:
         raise CommandError("The query is empty; give a text such as 'a vision transformer', or what names a network.")
     if " " not in query or os.path.exists(query):
+        known = index.embedding(query)
+        if known is not None:
+            return known
         loaded = load(query, hints_of(options))
         if loaded.graph is not None:
             return embedder.architectures([loaded.graph])[0]
@@ -153,4 +182,5 @@ def _vector(options: argparse.Namespace, embedder: Any) -> Any:
 
 
 def _named(hit: Any) -> str:
-    return f"{hit.name} ({', '.join(hit.aliases[:3])})" if hit.aliases else hit.name
+    shown = ", ".join(hit.aliases[:3]) + (f" and {len(hit.aliases) - 3} more" if len(hit.aliases) > 3 else "")
+    return f"{hit.name} ({shown})" if shown else hit.name

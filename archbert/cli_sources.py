@@ -8,15 +8,24 @@ import os
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .cli_output import CommandError, Output
+from .names import NAMESPACE
 
-MODEL_ID = "archbert/archbert-mini"
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+MODEL_ID = f"{NAMESPACE}/archbert-mini"
 """The checkpoint on the Hub that commands use where none is named."""
 MODEL_VARIABLE, INDEX_VARIABLE = "ARCHBERT_MODEL", "ARCHBERT_INDEX"
-_CLONED_MODEL = Path(__file__).resolve().parents[1] / "hub" / "models" / "archbert-mini"
+INDEX_ID = f"{NAMESPACE}/index"
+"""The index on the Hub, a data set, that commands use where none is named."""
+_HUB_FOLDER = Path(__file__).resolve().parents[1] / "hub"
+_CLONED_MODEL = _HUB_FOLDER / "models" / "archbert-mini"
+_CLONED_INDEX = _HUB_FOLDER / "index"
 _MAX_SOURCES = 100_000
 
 
@@ -132,14 +141,34 @@ def load_all(sources: Sequence[str], hints: dict[str, Any], output: Output, jobs
     if jobs == 1:
         yield from output.progress((load(source, hints) for source in sources), len(sources), "reading")
         return
+    with _pool(jobs) as pool:
+        read = pool.map(_load_plain, sources, [hints] * len(sources))
+        yield from output.progress((_of_plain(*plain) for plain in read), len(sources), "reading")
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[Executor]:
+    """Processes that read sources; after an error or an interrupt they are ended at once, and say nothing."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
+    from .processes import ignore_interrupts, interrupts_held
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["processing_archbert.sources_archbert", "processing_archbert.tracing_archbert"])
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        read = pool.map(_load_plain, sources, [hints] * len(sources))
-        yield from output.progress((_of_plain(*plain) for plain in read), len(sources), "reading")
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=ignore_interrupts)
+    try:
+        with interrupts_held():
+            for _ in range(jobs):
+                pool.submit(os.getpid)  # starts a process
+        yield pool
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _load_plain(source: str, hints: dict[str, Any]) -> tuple[str, Any, str, list[str]]:
@@ -166,6 +195,40 @@ def find_model(given: str | None) -> str:
     if named:
         return named
     return str(_CLONED_MODEL) if (_CLONED_MODEL / "config.json").is_file() else MODEL_ID
+
+
+def find_index(given: str | None, fetch: bool = True) -> str:
+    """The index: what is given, then `$ARCHBERT_INDEX`, then that of a clone, then the one of the Hub.
+
+    Args:
+        given: a folder, or a Hub id of a data set.
+        fetch: whether it may be fetched from the Hub; else it is taken from the cache.
+
+    Returns:
+        A folder; empty where none is named, and none is here and may be fetched.
+
+    Raises:
+        CommandError: what is named is no folder, and cannot be fetched.
+    """
+    named = given or os.environ.get(INDEX_VARIABLE, "")
+    if named and (os.path.isdir(named) or named.count("/") != 1 or named.startswith((".", "/", "~"))):
+        return os.path.expanduser(named)
+    if not named and (_CLONED_INDEX / "index.json").is_file():
+        return str(_CLONED_INDEX)
+    from huggingface_hub import snapshot_download
+
+    files = ["index.json", "*.parquet", "*.faiss"]
+    try:
+        return str(snapshot_download(named or INDEX_ID, repo_type="dataset", allow_patterns=files,
+                                     local_files_only=not (fetch or named)))  # fmt: skip
+    except Exception as error:
+        if not (fetch or named):
+            return ""
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise CommandError(
+            f"The index {named or INDEX_ID!r} is no folder and cannot be fetched from the Hub: {first} Make one with "
+            f"'archbert index build SOURCE... -o DIR', and name it with --index or in ${INDEX_VARIABLE}."
+        ) from error
 
 
 def load_checkpoint(name: str, auto_class: str) -> tuple[Any, Any]:

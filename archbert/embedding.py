@@ -39,9 +39,9 @@ class Embedder:
         """One embedder for each checkpoint, loaded once."""
         return Embedder(model)
 
-    def architectures(self, graphs: Iterable[ArchitectureGraph]) -> np.ndarray:
-        """Embeddings of graphs, float32 (graphs, d); one at a time, so that no other changes a result."""
-        return encode(self.model, self.processor, architectures=graphs, batch_size=1)
+    def architectures(self, graphs: Iterable[ArchitectureGraph], batch_size: int = 1) -> np.ndarray:
+        """Embeddings of graphs, float32 (graphs, d); by default one at a time, so that no other changes a result."""
+        return encode(self.model, self.processor, architectures=graphs, batch_size=batch_size)
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings of texts, float32 (texts, d)."""

@@ -41,6 +41,7 @@ AUTO_MAP: dict[str, str] = {
     "AutoConfig": "configuration_archbert.ArchBertConfig",
     "AutoModel": "modeling_archbert.ArchBertModel",
     "AutoModelForPreTraining": "modeling_archbert.ArchBertForPreTraining",
+    "AutoModelForSeq2SeqLM": "generation_archbert.ArchBertForConditionalGeneration",
     "AutoModelForSequenceClassification": "modeling_archbert.ArchBertForSequenceClassification",
 }
 PROCESSOR_AUTO_MAP: dict[str, str] = {"AutoProcessor": "processing_archbert.ArchBertProcessor"}

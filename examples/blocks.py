@@ -55,6 +55,7 @@ class Blocks:
         descriptions: U, descriptions per block.
         seed: of the order of graphs and of what is drawn.
         op_replacement: part of the op types that are given by the pieces of their names.
+        longest: descriptions with more characters are left out; None takes all.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class Blocks:
         descriptions: int = 0,
         seed: int = 0,
         op_replacement: float = 0.0,
+        longest: int | None = None,
     ) -> None:
         if not questions and not descriptions:
             raise ValueError("a block has neither questions nor descriptions; ask for at least one of them")
         self.split, self.processor = split, processor
         self.graphs, self.questions, self.descriptions = min(graphs, len(split)), questions, descriptions
-        self.seed, self.op_replacement = seed, op_replacement
+        self.seed, self.op_replacement, self.longest = seed, op_replacement, longest
         self.truth = split.answers() if questions else None
         self._order = lru_cache(2)(self._shuffled)
         self._claims = lru_cache(1 << 16)(json.loads)
@@ -150,6 +152,8 @@ class Blocks:
         Short ones are drawn more often: they claim one thing, and a step can hold many of them.
         """
         rows = self.split.descriptions.of(chosen) if self.split.descriptions is not None else []
+        if self.longest is not None:
+            rows = [row for row in rows if len(row["text"]) <= self.longest]
         if rng.random() < MATCHED_SHARE:
             rows = [row for row in rows if row["group"]] or rows
         drawn = [rows[i] for i in rng.permutation(len(rows))[: 12 * self.descriptions].tolist()]

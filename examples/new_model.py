@@ -44,7 +44,7 @@ def new_config(preset: str, overrides: dict[str, Any]) -> ArchBertConfig:
         "extraction_version": EXTRACTION_VERSION,
     }
     config = ArchBertConfig.from_preset(preset, **fields | overrides)
-    if config.use_reasoning_head:
+    if config.use_reasoning_head and config.claim_types is None:
         config.claim_types = list(CLAIM_TYPES)
     if config.use_copy:
         config.answer_links = linked_answers(vocabulary)
@@ -81,7 +81,8 @@ def new_model(
         sizes = AutoConfig.from_pretrained(text_encoder).to_dict()
         kept = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
                 "max_position_embeddings", "type_vocab_size", "hidden_act", "layer_norm_eps")  # fmt: skip
-        overrides = {**overrides, "text_config": {name: sizes[name] for name in kept if name in sizes}}
+        sizes = {name: sizes[name] for name in kept if name in sizes}
+        overrides = {**overrides, "text_config": sizes | overrides.get("text_config", {})}
     config = new_config(preset, overrides)
     if text_encoder:
         tokenizer = AutoTokenizer.from_pretrained(text_encoder)

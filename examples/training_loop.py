@@ -193,6 +193,8 @@ class Trainer:
         model: its forward returns an output with `loss`.
         make_batch: the pure function that makes a block.
         arguments: the run.
+        optimizer: of the model's parameters; default: `make_optimizer`. A group of parameters may have a `rate`, by
+            which the learning rate is multiplied for it.
     """
 
     def __init__(
@@ -201,9 +203,10 @@ class Trainer:
         model: ArchBertForPreTraining,
         make_batch: BatchMaker,
         arguments: TrainingArguments,
+        optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
         self.accelerator, self.arguments, self.make_batch = accelerator, arguments, make_batch
-        self.model, self.optimizer = accelerator.prepare(model, make_optimizer(model, arguments))
+        self.model, self.optimizer = accelerator.prepare(model, optimizer or make_optimizer(model, arguments))
         self.state = TrainingState()
         self._unchecked: list[torch.Tensor] = []
 
@@ -256,7 +259,7 @@ class Trainer:
     def _update(self, progress: float) -> None:
         factor = schedule_factor(progress, self.arguments)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.arguments.learning_rate * factor
+            group["lr"] = self.arguments.learning_rate * factor * group.get("rate", 1.0)
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.arguments.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()

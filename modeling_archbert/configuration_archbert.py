@@ -1,5 +1,6 @@
 """Configuration of ArchBERT: one strict dataclass, and the presets `paper`, `small` and `mini`."""
 
+from functools import lru_cache
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -44,7 +45,12 @@ class ArchBertConfig(PreTrainedConfig):
         similarity_loss: `"mse"` (eq. 3) or `"sigmoid"` (binary cross entropy on `scale * cosine + bias`, learned).
         use_reasoning_head: also judge statements by cross attention, beside the cosine.
         reasoning_loss_weight: weight of that in pre-training.
+        reasoning_numbers: the reasoning head also looks for the number of a claim in the shapes and attributes of the
+            nodes that the claim points at.
         claim_types: names of the kinds of claims that statements make, where the training data tell them.
+        contrastive_loss_weight: weight, beside the similarity, of choosing among the architectures of a step those
+            that a text is right about (`contrastive_loss`).
+        clone_loss_weight: weight of telling architectures that are alike from others (`clone_loss`).
         mam_loss_weight: alpha of eq. 5; 0 switches masked architecture modeling off.
         mam_probability: share of the node tokens that are masked.
         mam_shared_pass: mask the graphs that the other losses see (as the paper does) instead of encoding twice.
@@ -66,6 +72,17 @@ class ArchBertConfig(PreTrainedConfig):
             fitted on pairs of architectures.
         bimodal_clone_threshold: the same of the mean cosine of two architectures with a supporting text.
         answer_scale, answer_bias: calibration of answers, applied to their logits outside training.
+        decoder_layers: layers of the decoder that writes captions; 0 for no decoder.
+        decoder_heads, decoder_intermediate_size: its sizes; default to those of the text encoder.
+        max_caption_length: the most word pieces of a caption.
+        caption_kinds: names of the kinds of captions (length and style) that can be asked for; `None` for one kind.
+        caption_token_ids: word pieces that captions are made of; `None` for all of the vocabulary.
+        use_tally_tokens: the decoder also reads how many layers of each kind there are, a token each.
+        use_exact_numbers: and the output size of every token, the longest path and the skip connections, by their
+            digits (`node_sizes` and `graph_counts` of the batch).
+        op_categories: category of layers of every op of `ops`, `""` for no layer; `use_tally_tokens` needs it.
+        caption_loss_weight: weight of captioning where `ArchBertForPreTraining` is given captions, too.
+        decoder_start_token_id, eos_token_id, pad_token_id: word pieces that stand before, behind and beside captions.
         extraction_version: version of the graphs that the model was trained on.
 
     Raises:
@@ -100,7 +117,10 @@ class ArchBertConfig(PreTrainedConfig):
     similarity_loss: Literal["mse", "sigmoid"] = "mse"
     use_reasoning_head: bool = False
     reasoning_loss_weight: float | int = 1.0
+    reasoning_numbers: bool = False
     claim_types: list[str] | None = None
+    contrastive_loss_weight: float | int = 0.0
+    clone_loss_weight: float | int = 1.0
     mam_loss_weight: float | int = 5e-2
     mam_probability: float | int = 0.15
     mam_shared_pass: bool = True
@@ -121,6 +141,19 @@ class ArchBertConfig(PreTrainedConfig):
     bimodal_clone_threshold: float | int | None = None
     answer_scale: float | int = 1.0
     answer_bias: float | int = 0.0
+    decoder_layers: int = 0
+    decoder_heads: int | None = None
+    decoder_intermediate_size: int | None = None
+    max_caption_length: int = 512
+    caption_kinds: list[str] | None = None
+    caption_token_ids: list[int] | None = None
+    use_tally_tokens: bool = False
+    use_exact_numbers: bool = False
+    op_categories: list[str] | None = None
+    caption_loss_weight: float | int = 1.0
+    decoder_start_token_id: int | None = None
+    eos_token_id: int | None = None
+    pad_token_id: int | None = None
     extraction_version: int = 1
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -132,12 +165,13 @@ class ArchBertConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
-    def from_preset(cls, name: str, **overrides: Any) -> "ArchBertConfig":
+    def from_preset(cls, name: str, captions: bool = False, **overrides: Any) -> "ArchBertConfig":
         """A whole configuration by its name.
 
         Args:
             name: `"paper"` (the method of the paper at BERT-base size), `"small"` (6 layers of 384, text side of a
                 small sentence encoder) or `"mini"` (4 layers of 256, 8,000 word pieces).
+            captions: with the preset's decoder (`DECODERS`), to write captions.
             **overrides: fields of this class that replace the preset's. A dict given for `text_config` is merged
                 into the preset's.
 
@@ -146,7 +180,7 @@ class ArchBertConfig(PreTrainedConfig):
         """
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}; there are {', '.join(map(repr, PRESETS))}")
-        fields = {**PRESETS[name], **overrides}
+        fields = {**PRESETS[name], **(DECODERS[name] if captions else {}), **overrides}
         if fields.get("fusion") == "product":  # what only cross attention has
             fields |= {name: overrides.get(name, False) for name in ("use_copy", "use_reasoning_head")}
         text_config = overrides.get("text_config", {})
@@ -159,6 +193,41 @@ class ArchBertConfig(PreTrainedConfig):
         """Width of every embedding (d in the paper)."""
         text: Any = self.text_config
         return text.hidden_size
+
+    @property
+    def decoder_config(self) -> BertConfig:
+        """Sizes of the decoder, as `generate` wants them for its cache."""
+        text: Any = self.text_config
+        heads = self.decoder_heads or text.num_attention_heads
+        return _decoder_config(text.vocab_size, text.hidden_size, self.decoder_layers, heads)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Any:
+        """The decoder's sizes where the decoder is asked for and there is one, else those of the text encoder."""
+        if decoder and not encoder and self.decoder_layers:
+            return self.decoder_config
+        return self.text_config
+
+    def validate_decoder(self) -> None:
+        """Check the sizes of the decoder, and that it has what it writes and counts with."""
+        text: Any = self.text_config
+        if self.decoder_layers < 0 or self.max_caption_length < 2:
+            raise ValueError(
+                f"decoder_layers ({self.decoder_layers}) must not be below 0, and max_caption_length "
+                f"({self.max_caption_length}) not below 2"
+            )
+        if not self.decoder_layers:
+            return
+        _divides(text.hidden_size, "decoder_heads", self.decoder_heads or text.num_attention_heads)
+        for token in self.caption_token_ids or ():
+            if not 0 <= token < text.vocab_size:
+                raise ValueError(f"caption_token_ids has {token}, text_config.vocab_size is {text.vocab_size}")
+        if self.use_exact_numbers and not self.use_tally_tokens:
+            raise ValueError("use_exact_numbers (True) needs use_tally_tokens, which is False")
+        if self.use_tally_tokens and (self.ops is None or len(self.op_categories or ()) != self.num_ops):
+            raise ValueError(
+                f"use_tally_tokens (True) needs ops and op_categories of equal length; there are "
+                f"{len(self.ops or ())} and {len(self.op_categories or ())}"
+            )
 
     def validate_architecture(self) -> None:
         """Check that sizes fit together; each message names both numbers."""
@@ -201,7 +270,8 @@ class ArchBertConfig(PreTrainedConfig):
         for name in ("mam_probability", "mam_graph_fraction"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} ({getattr(self, name)}) must lie between 0 and 1")
-        for name in ("mam_loss_weight", "answer_loss_weight", "reasoning_loss_weight"):
+        weights = ("mam", "answer", "reasoning", "contrastive", "clone", "caption")
+        for name in (f"{part}_loss_weight" for part in weights):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} ({getattr(self, name)}) must not be below 0")
 
@@ -218,6 +288,18 @@ class ArchBertConfig(PreTrainedConfig):
                 raise ValueError(f"answer_links[{index}] names op {link[0]}, num_ops is {self.num_ops}")
             if not 0 <= link[3] < len(CONVOLUTION_KINDS):
                 raise ValueError(f"answer_links[{index}] has kind {link[3]}, allowed are 0 to 3")
+
+
+@lru_cache
+def _decoder_config(vocab_size: int, width: int, layers: int, heads: int) -> BertConfig:
+    return BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        is_decoder=True,
+        add_cross_attention=True,
+    )
 
 
 def _divides(width: int, what: str, size: int) -> None:
@@ -250,6 +332,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "intermediate_size": 1536,
         },
         "number_embedding_size": 64,
+        "reasoning_numbers": True,
     },
     "mini": {
         **_EXTENDED,
@@ -266,3 +349,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """Fields of each preset that differ from the defaults."""
+
+DECODERS: dict[str, dict[str, Any]] = {
+    "paper": {"decoder_layers": 1},
+    "small": {"decoder_layers": 2, "use_tally_tokens": True, "use_exact_numbers": True},
+    "mini": {
+        "decoder_layers": 2,
+        "decoder_intermediate_size": 512,
+        "use_tally_tokens": True,
+        "use_exact_numbers": True,
+    },
+}
+"""The decoder of each preset; that of `paper` is the one of section 5.5."""

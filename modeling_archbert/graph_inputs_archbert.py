@@ -29,6 +29,9 @@ class GraphInputs:
         op_piece_ids, op_piece_mask: `(B, N, P)`, word pieces of op names that are not in the vocabulary.
         block_ids, block_repeats, block_mask: `(B, K)`, token, bucket of repeats, and mask of the repeated blocks.
         fold_rounds: `(B,)`, rounds that a graph was folded with, -1 for unfolded.
+        graph_counts: `(B, 3)` int64, layers on the longest path, and joins of an earlier value by addition and by
+            concatenation; a decoder with `use_exact_numbers` reads them.
+        node_sizes: `(B, N)` int64, output size of each token, not as a bucket; read as `graph_counts`.
     """
 
     node_ids: torch.Tensor
@@ -48,6 +51,8 @@ class GraphInputs:
     block_repeats: torch.Tensor | None = None
     block_mask: torch.Tensor | None = None
     fold_rounds: torch.Tensor | None = None
+    graph_counts: torch.Tensor | None = None
+    node_sizes: torch.Tensor | None = None
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -115,6 +120,8 @@ class GraphInputs:
             "block_repeats": (b, None),
             "block_mask": (b, None),
             "fold_rounds": (b,),
+            "graph_counts": (b, 3),
+            "node_sizes": (b, n),
         }
         for name, expected in shapes.items():
             tensor = getattr(self, name)

@@ -20,6 +20,8 @@ from .reasoning_archbert import ArchBertReasoningHead, pointing_loss
 
 IGNORED = -100
 """Label of what no loss looks at."""
+CLONE_SCALE, CLONE_MIDDLE = 12.0, 0.5
+"""Of cosines between architectures: their scale in the loss, and where alike begins (the paper's threshold)."""
 INITIAL_LOG_SCALE = 3.0
 """Of the similarity: the cosines of an untrained encoder differ little, a small scale would hide their gradient."""
 
@@ -127,6 +129,55 @@ def weighted_mean(losses: torch.Tensor, known: torch.Tensor, weights: torch.Tens
     """Mean of the losses `(P,)` of known pairs, each counted by its weight; 0 where nothing is known."""
     share = known.to(losses.dtype) if weights is None else known * weights.to(losses.dtype)
     return (losses * share).sum() / share.sum().clamp(min=torch.finfo(losses.dtype).tiny)
+
+
+def contrastive_loss(
+    similarity: torch.Tensor, labels: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    """For each text, how unlikely it is to choose an architecture that it is right about, among all that it has.
+
+    Args:
+        similarity: `(P,)` cosines.
+        labels: `(P,)`, above one half for right, NaN for pairs that are left out.
+        texts: `(P,)` int64, the text of each pair.
+        scale: of the cosines, before the softmax.
+
+    Returns:
+        The mean over texts that are right about some of their architectures and wrong about others; 0 without any.
+    """
+    known = ~labels.isnan()
+    logits, right, texts = similarity[known].float() * scale.float(), labels[known] > 0.5, texts[known]
+    if not len(logits):
+        return similarity.float().sum() * 0.0
+    shares = (logits - scale.float()).exp()  # a cosine is at most 1
+    sums = logits.new_zeros(2, int(texts.max()) + 1).index_add(1, texts, torch.stack([shares, shares * right]))
+    counts = logits.new_zeros(2, sums.shape[1])
+    counts = counts.index_add(1, texts, torch.stack([right, ~right]).to(counts.dtype))
+    decided = (counts > 0).all(dim=0)
+    losses = sums[0, decided].log() - sums[1, decided].log()
+    return losses.sum() / decided.sum().clamp(min=1)
+
+
+def clone_loss(embeds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """How badly cosines tell architectures that are alike from others: around `CLONE_MIDDLE`, and by rank.
+
+    Args:
+        embeds: `(B, d)`, J_g.
+        labels: `(B, B)`, 1 for alike, 0 for not alike, NaN where that is not known; the diagonal is left out.
+
+    Returns:
+        The mean of a binary cross entropy in which both sides count equally, and of `contrastive_loss`.
+    """
+    units = nn.functional.normalize(embeds.float(), dim=-1)
+    off_diagonal = ~torch.eye(len(units), dtype=torch.bool, device=units.device)
+    cosines, labels = (units @ units.T)[off_diagonal], labels.float()[off_diagonal]
+    rows = torch.arange(len(units), device=units.device).repeat_interleave(len(units) - 1)
+    losses = nn.functional.binary_cross_entropy_with_logits(
+        CLONE_SCALE * (cosines - CLONE_MIDDLE), labels.nan_to_num(0.0), reduction="none"
+    )
+    sides = [(labels == side).to(losses.dtype) for side in (0, 1)]
+    halves = [(losses * side).sum() / side.sum().clamp(min=1) for side in sides]
+    return torch.stack(halves).mean() + contrastive_loss(cosines, labels, rows, cosines.new_tensor(CLONE_SCALE))
 
 
 def cosine(text_embeds: torch.Tensor, architecture_embeds: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,8 @@ from transformers import BertModel, PreTrainedModel
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_archbert import ArchBertConfig
+from .decoder_archbert import SELF_INITIALIZING as DECODER_MODULES
+from .decoder_archbert import ArchBertDecoder, decoder_inputs
 from .fusion_archbert import SELF_INITIALIZING as FUSION_MODULES
 from .fusion_archbert import ArchBertAttentionPooling, mean_pool
 from .graph_encoder_archbert import MASK_BIAS, ArchBertGraphEncoder
@@ -30,6 +32,8 @@ from .heads_archbert import (
     ArchBertMAMHead,
     ArchBertSimilarityHead,
     calibrate,
+    clone_loss,
+    contrastive_loss,
     cosine,
     mask_nodes,
     weighted_mean,
@@ -79,9 +83,7 @@ class ArchBertPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(
-            module, (*GRAPH_MODULES, *FUSION_MODULES, ArchBertSimilarityHead, ArchBertMAMHead, ArchBertReasoningHead)
-        ):
+        if isinstance(module, SELF_INITIALIZING):
             module.initialize()
 
 
@@ -91,7 +93,7 @@ class ArchBertModel(ArchBertPreTrainedModel):
     Either side may be absent; `similarity` needs both. See `GraphInputs` for the tensors of an architecture.
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"^(similarity|mam|answer|reasoning)_head\."]
+    _keys_to_ignore_on_load_unexpected = [r"^(similarity|mam|answer|reasoning)_head\.", r"^decoder\."]
 
     def __init__(self, config: ArchBertConfig) -> None:
         super().__init__(config)
@@ -109,6 +111,17 @@ class ArchBertModel(ArchBertPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the embedding of word pieces."""
         self.text.embeddings.word_embeddings = value
+
+    @property
+    def op_embeddings(self) -> torch.Tensor:
+        """`(num_ops, d)`, what ops are embedded by."""
+        return self.graph_encoder.embeddings.op_embeddings.weight
+
+    @property
+    def word_embeddings(self) -> torch.Tensor:
+        """`(vocabulary, d)`, what word pieces are embedded, and predicted, by."""
+        weight: Any = self.get_input_embeddings().weight
+        return weight
 
     def encode_texts(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> TextEncoding:
         """Encode texts, `input_ids (B, T)` and `attention_mask (B, T)`, both int64."""
@@ -162,6 +175,8 @@ class ArchBertModel(ArchBertPreTrainedModel):
         block_repeats: torch.Tensor | None = None,
         block_mask: torch.Tensor | None = None,
         fold_rounds: torch.Tensor | None = None,
+        graph_counts: torch.Tensor | None = None,
+        node_sizes: torch.Tensor | None = None,
         architecture_index: torch.Tensor | None = None,
         text_index: torch.Tensor | None = None,
     ) -> ArchBertModelOutput:
@@ -169,7 +184,7 @@ class ArchBertModel(ArchBertPreTrainedModel):
 
         Args:
             input_ids, attention_mask: `(B, T)` int64.
-            node_ids, ..., fold_rounds: see `GraphInputs`.
+            node_ids, ..., node_sizes: see `GraphInputs`.
             architecture_index, text_index: `(P,)` int64; pair p joins text `text_index[p]` with architecture
                 `architecture_index[p]`.
 
@@ -226,7 +241,7 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
 
     Masked architecture modeling (section 3.1) masks tokens of nodes by itself in training, anew in every step; of a
     folded graph a token is a whole colour, so no unmasked twin gives it away. Pairs may also carry answers to
-    questions: then all tasks learn from one encoding of each graph.
+    questions, and graphs captions (with `config.decoder_layers`): all tasks learn from one encoding of each graph.
     """
 
     def __init__(self, config: ArchBertConfig) -> None:
@@ -236,7 +251,25 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         self.mam_head = ArchBertMAMHead(config)
         self.answer_head = ArchBertAnswerHead(config)
         self.reasoning_head = ArchBertReasoningHead(config) if config.use_reasoning_head else None
+        self.decoder = ArchBertDecoder(config) if config.decoder_layers else None
         self.post_init()
+
+    def add_decoder(self, **fields: Any) -> None:
+        """Give the model a new, untrained decoder.
+
+        Args:
+            **fields: of `ArchBertConfig`, `decoder_layers` and what else belongs to the decoder.
+
+        Raises:
+            ValueError: `decoder_layers` is not above 0.
+        """
+        for name, value in fields.items():
+            setattr(self.config, name, value)
+        if self.config.decoder_layers < 1:
+            raise ValueError(f"decoder_layers is {self.config.decoder_layers}; a decoder has one or more")
+        self.config.validate_decoder()
+        self.decoder = ArchBertDecoder(self.config).to(self.device, self.dtype)
+        self.decoder.apply(self._initialize_weights)
 
     @can_return_tuple
     def forward(
@@ -247,12 +280,16 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         similarity_labels: torch.Tensor | None = None,
         similarity_weights: torch.Tensor | None = None,
         mam_labels: torch.Tensor | None = None,
+        clone_labels: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         slot_labels: torch.Tensor | None = None,
         claim_labels: torch.Tensor | None = None,
         value_labels: torch.Tensor | None = None,
         architecture_index: torch.Tensor | None = None,
         text_index: torch.Tensor | None = None,
+        caption_labels: torch.Tensor | None = None,
+        caption_index: torch.Tensor | None = None,
+        caption_kind_ids: torch.Tensor | None = None,
         **graph_tensors: Any,
     ) -> ArchBertForPreTrainingOutput:
         """Compute similarity and whichever losses there are labels for.
@@ -263,35 +300,45 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
             similarity_weights: `(P,)` float, how much each pair counts; equal by default.
             mam_labels: `(B, N)` op ids of the nodes that the caller has masked, -100 elsewhere. Without them, nodes
                 are masked here, in training.
+            clone_labels: `(B, B)` float, 1 for architectures that are alike, 0 for others, NaN where not known.
             labels: `(P, num_labels)` float, the answers to the pairs that are questions, -100 for the other pairs.
             slot_labels: `(B, slots, num_labels)` float, the answers (layers, kernel sizes) that the claims of a
                 statement are about: 1 for these, 0 for others, -100 where that is not known.
             claim_labels: `(B, claims)` int64, of which of `config.claim_types` each claim of a statement is, counted
                 from 1; 0 where there is no such claim, -100 where that is not known.
             value_labels: `(B, claims)` float, the number in each claim; -100 where it has none.
+            caption_labels: `(C, L)` int64, word pieces of captions with the end token, -100 elsewhere. With captions
+                the text may be absent.
+            caption_index: `(C,)` int64, the architecture of each caption; row by row by default.
+            caption_kind_ids: `(C,)` int64, 1 + index into `config.caption_kinds`, 0 for any kind.
             **graph_tensors: the other fields of `GraphInputs`.
         """
-        graph = _require_both(input_ids, {"node_ids": node_ids, **graph_tensors})
-        assert input_ids is not None
+        tensors = {"node_ids": node_ids, **graph_tensors}
+        graph = _require_both(input_ids, tensors) if caption_labels is None else _require_graph(tensors)
         masked, mam_labels = self._masked(graph, mam_labels)
         shared = masked is None or self.config.mam_shared_pass
         seen = masked if shared and masked is not None else graph
-        text = self.archbert.encode_texts(input_ids, attention_mask)
+        text = None if input_ids is None else self.archbert.encode_texts(input_ids, attention_mask)
         architecture = self.archbert.encode_architectures(seen)
-        texts, rows = pair_rows(text_index, architecture_index, len(text.embeds), len(architecture.embeds))
-        output = ArchBertForPreTrainingOutput(
-            text_embeds=text.embeds,
-            architecture_embeds=architecture.embeds,
-            similarity=cosine(text.embeds[texts], architecture.embeds[rows]),
-        )
-        self._add_similarity(output, similarity_labels, similarity_weights)
-        if self.reasoning_head is not None and (similarity_labels is not None or not self.training):
-            labelled = (similarity_labels, similarity_weights)
-            self._add_reasoning(
-                output, *labelled, (slot_labels, claim_labels, value_labels), text, architecture, seen, texts, rows
+        output = ArchBertForPreTrainingOutput(architecture_embeds=architecture.embeds)
+        if clone_labels is not None:
+            output.clone_loss = clone_loss(architecture.embeds, clone_labels)
+        if caption_labels is not None:
+            output.caption_loss = self._caption_loss(
+                caption_labels, caption_index, caption_kind_ids, architecture, graph
             )
-        if labels is not None:
-            self._add_answers(output, labels, text, architecture, seen, texts, rows)
+        if text is not None:
+            texts, rows = pair_rows(text_index, architecture_index, len(text.embeds), len(architecture.embeds))
+            output.text_embeds = text.embeds
+            output.similarity = cosine(text.embeds[texts], architecture.embeds[rows])
+            self._add_similarity(output, similarity_labels, similarity_weights, texts)
+            if self.reasoning_head is not None and (similarity_labels is not None or not self.training):
+                labelled = (similarity_labels, similarity_weights)
+                self._add_reasoning(
+                    output, *labelled, (slot_labels, claim_labels, value_labels), text, architecture, seen, texts, rows
+                )
+            if labels is not None:
+                self._add_answers(output, labels, text, architecture, seen, texts, rows)
         if mam_labels is not None:
             encoding = architecture if shared else self.archbert.encode_architectures(masked or graph)
             self._add_mam(output, mam_labels, encoding)
@@ -315,7 +362,11 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         return mask_nodes(graph, self.config)
 
     def _add_similarity(
-        self, output: ArchBertForPreTrainingOutput, labels: torch.Tensor | None, weights: torch.Tensor | None
+        self,
+        output: ArchBertForPreTrainingOutput,
+        labels: torch.Tensor | None,
+        weights: torch.Tensor | None,
+        texts: torch.Tensor,
     ) -> None:
         assert output.similarity is not None
         learned = self.similarity_head(output.similarity)
@@ -331,6 +382,9 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         else:
             losses = nn.functional.binary_cross_entropy_with_logits(learned, targets, reduction="none")
         output.similarity_loss = weighted_mean(losses, ~labels.isnan(), weights)
+        if self.config.contrastive_loss_weight:
+            scale = self.similarity_head.log_scale.exp()
+            output.contrastive_loss = contrastive_loss(output.similarity, labels, texts, scale)
 
     def _add_reasoning(
         self,
@@ -377,12 +431,27 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         full = logits.new_zeros(len(rows), logits.shape[1])
         output.logits = full.index_put((asked,), calibrate(logits, self.config, self.training))
 
+    def _caption_loss(
+        self,
+        labels: torch.Tensor,
+        rows: torch.Tensor | None,
+        kind_ids: torch.Tensor | None,
+        architecture: ArchitectureEncoding,
+        graph: GraphInputs,
+    ) -> torch.Tensor:
+        if self.decoder is None:
+            raise ValueError("caption_labels are given, but there is no decoder: decoder_layers is 0; see add_decoder")
+        memory = self.decoder.memory(architecture.tokens, graph, self.archbert.op_embeddings)
+        words = self.archbert.get_input_embeddings()
+        states = self.decoder(decoder_inputs(self.config, labels), memory, words, rows, kind_ids)
+        return self.decoder.loss(states, labels, self.archbert.word_embeddings)
+
     def _add_mam(
         self, output: ArchBertForPreTrainingOutput, labels: torch.Tensor, encoding: ArchitectureEncoding
     ) -> None:
         nodes = encoding.tokens.states[:, : labels.shape[1]]
-        ops = self.archbert.graph_encoder.embeddings.op_embeddings.weight
-        output.mam_labels, output.mam_logits = labels, self.mam_head(nodes, ops).float()
+        logits = self.mam_head(nodes, self.archbert.op_embeddings).float()
+        output.mam_labels, output.mam_logits = labels, logits
         losses = nn.functional.cross_entropy(
             output.mam_logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum"
         )
@@ -391,10 +460,13 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
     def _add_loss(self, output: ArchBertForPreTrainingOutput) -> None:
         parts = (
             (1.0, output.similarity_loss),
+            (self.config.contrastive_loss_weight, output.contrastive_loss),
+            (self.config.clone_loss_weight, output.clone_loss),
             (self.config.reasoning_loss_weight, output.reasoning_loss),
             (self.config.reasoning_loss_weight, output.reading_loss),
             (self.config.mam_loss_weight, output.mam_loss),
             (self.config.answer_loss_weight, output.answer_loss),
+            (self.config.caption_loss_weight, output.caption_loss),
         )
         weighted = [weight * loss for weight, loss in parts if loss is not None]
         if weighted:
@@ -408,7 +480,7 @@ class ArchBertForSequenceClassification(ArchBertPreTrainedModel):
     are fine-tuned for something else.
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"^similarity_head\.", r"^mam_head\.", r"^reasoning_head\."]
+    _keys_to_ignore_on_load_unexpected = [r"^(similarity|mam|reasoning)_head\.", r"^decoder\."]
 
     def __init__(self, config: ArchBertConfig) -> None:
         super().__init__(config)
@@ -471,6 +543,24 @@ def graph_inputs(tensors: dict[str, torch.Tensor | None]) -> GraphInputs | None:
             raise ValueError(f"no architecture without node_ids, but these were given: {', '.join(stray)}")
         return None
     return GraphInputs(node_ids, **{name: tensor for name, tensor in tensors.items() if name != "node_ids"})
+
+
+SELF_INITIALIZING = (
+    *GRAPH_MODULES,
+    *FUSION_MODULES,
+    *DECODER_MODULES,
+    ArchBertSimilarityHead,
+    ArchBertMAMHead,
+    ArchBertReasoningHead,
+)
+"""Modules with an `initialize` of their own."""
+
+
+def _require_graph(tensors: dict[str, torch.Tensor | None]) -> GraphInputs:
+    graph = graph_inputs(tensors)
+    if graph is None:
+        raise ValueError("this model reads architectures; there is none: node_ids is absent")
+    return graph
 
 
 def _require_both(input_ids: torch.Tensor | None, tensors: dict[str, torch.Tensor | None]) -> GraphInputs:

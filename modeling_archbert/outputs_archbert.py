@@ -60,8 +60,9 @@ class ArchBertForPreTrainingOutput(ModelOutput):
     """Output of `ArchBertForPreTraining`.
 
     Attributes:
-        loss: the weighted sum of the parts that have labels (eq. 5).
-        similarity_loss, reasoning_loss, reading_loss, mam_loss, answer_loss: the parts, before weighting.
+        loss: the weighted sum of the parts that have labels (eqs. 5 and 7).
+        similarity_loss, contrastive_loss, clone_loss, reasoning_loss, reading_loss, mam_loss, answer_loss,
+            caption_loss: the parts, before weighting.
         similarity: `(P,)` cosine of each pair.
         similarity_logits: `(P,)`; its sigmoid is the probability that the text is right about the architecture.
         reasoning_logits: `(P,)`, the same by cross attention (`use_reasoning_head`); NaN for pairs that are left out.
@@ -73,10 +74,13 @@ class ArchBertForPreTrainingOutput(ModelOutput):
 
     loss: torch.Tensor | None = None
     similarity_loss: torch.Tensor | None = None
+    contrastive_loss: torch.Tensor | None = None
+    clone_loss: torch.Tensor | None = None
     reasoning_loss: torch.Tensor | None = None
     reading_loss: torch.Tensor | None = None
     mam_loss: torch.Tensor | None = None
     answer_loss: torch.Tensor | None = None
+    caption_loss: torch.Tensor | None = None
     similarity: torch.Tensor | None = None
     similarity_logits: torch.Tensor | None = None
     reasoning_logits: torch.Tensor | None = None

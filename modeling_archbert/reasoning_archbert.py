@@ -36,6 +36,11 @@ SHARPNESS = (3.0, 20.0)
 """Of the comparison of two numbers, which are given by their logarithms."""
 FIRST_VALUE = 5.0
 """First reading of the number in a claim, as the logarithm of one plus it."""
+FOUND = 6
+"""Numbers on whether the number in a claim occurs at the nodes pointed at: exactly and roughly, among output sizes,
+input sizes and attributes."""
+EXACT_BUCKETS, BUCKETS_PER_DOUBLING = 32, 8
+"""Of the bucket ids of shapes and attributes: exact up to the first, then so many for each doubling."""
 EXACT_ATTRIBUTES = 34
 """Buckets of attributes that predicates tell apart; larger ones look alike."""
 FIRST_RELEVANCE = -3.0
@@ -81,6 +86,7 @@ class ArchBertReasoningHead(nn.Module):
         self.attributes = nn.Embedding(max(1, self.num_attributes) * EXACT_ATTRIBUTES, RANK)
         self.context = nn.Linear(width, RANK)
         self.shown = nn.Linear(SHOWN, HIDDEN)
+        self.found = nn.Linear(FOUND, HIDDEN) if config.reasoning_numbers else None
         self.attended = nn.Linear(width, HIDDEN)
         self.dense = nn.Linear(HIDDEN, HIDDEN)
         self.logit = nn.Linear(HIDDEN, 1)
@@ -125,10 +131,13 @@ class ArchBertReasoningHead(nn.Module):
         kinds = convolution_kinds(graph) if graph.node_attributes is not None else torch.zeros_like(graph.node_ids)
         relevance = self.relevance(layout.spread(reading.queries), tokens, graph, kinds)
         sizes = _sizes(graph, tokens.weights, links)
-        shown = self.show(relevance, layout.spread(reading.values), sizes, tokens.weights, graph, kinds)
+        values = layout.spread(reading.values)
+        shown = self.show(relevance, values, sizes, tokens.weights, graph, kinds)
         gates = layout.spread(reading.gates).unflatten(-1, (NUM_CLAIMS, -1))
         scale, shift, scale_2, shift_2 = gates.chunk(4, dim=-1)
         hidden = self.shown(shown.to(statements.dtype)) + self.attended(statements).unsqueeze(2)
+        if self.found is not None:
+            hidden = hidden + self.found(_found(relevance, values, tokens.weights, graph).to(statements.dtype))
         hidden = nn.functional.gelu(hidden * (1 + scale) + shift)
         hidden = nn.functional.gelu(self.dense(hidden) * (1 + scale_2) + shift_2)
         claims = nn.functional.logsigmoid(self.logit(hidden).squeeze(-1).float())  # (B, Q, C)
@@ -179,6 +188,26 @@ class ArchBertReasoningHead(nn.Module):
         differences = values.unsqueeze(-1) - torch.stack(known, dim=-1)  # (B, Q, C, 3)
         compared = [torch.tanh(differences), *((-((sharp * differences) ** 2)).exp() for sharp in SHARPNESS)]
         return torch.cat([*parts, _followed(relevance, graph), *compared], dim=-1)
+
+
+def _found(relevance: torch.Tensor, values: torch.Tensor, weights: torch.Tensor, graph: GraphInputs) -> torch.Tensor:
+    """Whether the numbers `values (B, Q, C)` stand at nodes that the subjects point at: `(B, Q, C, FOUND)`."""
+    assert graph.node_shapes is not None and graph.node_attributes is not None
+    fits = nn.functional.logsigmoid(relevance[:, :, 0::2])  # (B, Q, C, N)
+    fits = fits.masked_fill(weights[:, None, None, :] == 0, -2 * RELEVANCE_BOUND)
+    columns = [graph.node_shapes[..., :1], graph.node_shapes[..., 1:2], graph.node_attributes]
+    found = []
+    for numbers in columns:
+        known = _log_numbers(numbers)[:, None, None]  # (B, 1, 1, N, columns)
+        nearest = torch.stack([(values.unsqueeze(-1) - one).abs() for one in known.unbind(-1)]).amin(dim=0)
+        found += [(fits - ((sharp * nearest) ** 2).clamp(max=50.0)).amax(dim=-1).exp() for sharp in SHARPNESS]
+    return torch.stack(found, dim=-1)
+
+
+def _log_numbers(buckets: torch.Tensor) -> torch.Tensor:
+    """Logarithm of one plus the greatest number of each bucket."""
+    above = EXACT_BUCKETS * 2 ** ((buckets - EXACT_BUCKETS).clamp(min=0).float() / BUCKETS_PER_DOUBLING)
+    return torch.where(buckets <= EXACT_BUCKETS, buckets.float(), above).log1p()
 
 
 def _log_odds(log_probability: torch.Tensor) -> torch.Tensor:

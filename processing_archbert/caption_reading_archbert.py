@@ -30,6 +30,60 @@ class ReadSentence(NamedTuple):
     claims: list[Claim] | None
 
 
+class ReadPhrase(NamedTuple):
+    """A part of a sentence that makes claims of its own: where it stands in the sentence, and its claims.
+
+    Attributes:
+        start, end: in the sentence, in which every stretch of white space is one space.
+        claims: what it claims.
+        bare: whether it is a noun phrase, to which the verb before it belongs.
+    """
+
+    start: int
+    end: int
+    claims: list[Claim]
+    bare: bool
+
+
+class ReadParts(NamedTuple):
+    """A sentence in parts.
+
+    Attributes:
+        sentence: as it stands, every stretch of white space as one space.
+        kind: claims of the opening, on kind and inputs of the network; they stand before the phrases.
+        phrases: the phrases, in order.
+        opening: whether it names the network ("a convolutional network ...") instead of speaking of it ("it has ...").
+    """
+
+    sentence: str
+    kind: list[Claim]
+    phrases: list[ReadPhrase]
+    opening: bool
+
+
+def read_parts(sentence: str) -> ReadParts:
+    """The parts of one sentence.
+
+    Raises:
+        UnreadableCaptionError: it is not understood.
+    """
+    if not sentence.endswith("."):
+        raise UnreadableCaptionError("a sentence ends with a full stop")
+    spaced = " ".join(sentence.split())
+    text = plain_text(spaced[:-1])
+    subject = _SUBJECT.fullmatch(text)
+    if subject is not None:
+        return ReadParts(spaced, [], _read_phrases(subject["rest"], True, subject.start("rest")), False)
+    opening = _OPENING.fullmatch(text)
+    if opening is None:
+        raise UnreadableCaptionError(f"{sentence!r} does not speak of a network")
+    claims = _read_kind((opening["kind"] or "").strip(), opening["mix"])
+    for word in _list_of(opening["inputs"] or ""):
+        claims.append({"type": "input", "kind": _looked_up(_INPUTS, word)})
+    rest = opening["rest"]
+    return ReadParts(spaced, claims, _read_phrases(rest, False, opening.start("rest")) if rest else [], True)
+
+
 def read_sentences(text: str) -> list[ReadSentence]:
     """The sentences of a text, each with its claims; never raises."""
     found = []
@@ -75,19 +129,8 @@ _INPUTS = {"token sequences": "tokens", "sequences of tokens": "tokens", "images
 
 
 def _read_sentence(sentence: str) -> list[Claim]:
-    if not sentence.endswith("."):
-        raise UnreadableCaptionError("a sentence ends with a full stop")
-    text = plain_text(sentence[:-1])
-    subject = _SUBJECT.fullmatch(text)
-    if subject is not None:
-        return _read_phrases(subject["rest"], True)
-    opening = _OPENING.fullmatch(text)
-    if opening is None:
-        raise UnreadableCaptionError(f"{sentence!r} does not speak of a network")
-    claims = _read_kind((opening["kind"] or "").strip(), opening["mix"])
-    for word in _list_of(opening["inputs"] or ""):
-        claims.append({"type": "input", "kind": _looked_up(_INPUTS, word)})
-    return claims + (_read_phrases(opening["rest"], False) if opening["rest"] else [])
+    parts = read_parts(sentence)
+    return parts.kind + [claim for phrase in parts.phrases for claim in phrase.claims]
 
 
 def _read_kind(kind: str, mix: str | None) -> list[Claim]:
@@ -98,8 +141,8 @@ def _read_kind(kind: str, mix: str | None) -> list[Claim]:
     return [{"type": "families", "families": [_looked_up(_FAMILIES, kind)]}] if kind else []
 
 
-def _read_phrases(text: str, verbs: bool) -> list[Claim]:
-    """Claims of phrases joined by commas and "and"; the shortest phrases that can be read are taken.
+def _read_phrases(text: str, verbs: bool, offset: int) -> list[ReadPhrase]:
+    """Phrases joined by commas and "and"; the shortest that can be read are taken.
 
     With `verbs` the first phrase has a verb, and each later one a verb or what the verb before it takes.
     """
@@ -109,14 +152,17 @@ def _read_phrases(text: str, verbs: bool) -> list[Claim]:
         raise UnreadableCaptionError(f"a sentence of {count} phrases; at most {_MAX_PIECES} are read")
 
     @cache
-    def read_from(start: int) -> tuple[Claim, ...] | None:
+    def read_from(start: int) -> tuple[ReadPhrase, ...] | None:
         if start == count:
             return ()
         for end in range(start + 1, min(start + _MAX_PHRASE, count) + 1):
-            claims = _read_phrase("".join(pieces[2 * start : 2 * end - 1]), verbs, bare=start > 0 or not verbs)
+            phrase = "".join(pieces[2 * start : 2 * end - 1])
+            claims = _read_phrase(phrase, verbs, bare=start > 0 or not verbs)
             rest = read_from(end) if claims is not None else None
             if claims is not None and rest is not None:
-                return (*claims, *rest)
+                place = offset + sum(map(len, pieces[: 2 * start]))
+                bare = not verbs or _read_phrase(phrase, verbs, bare=False) is None
+                return (ReadPhrase(place, place + len(phrase), claims, bare), *rest)
         return None
 
     found = read_from(0)

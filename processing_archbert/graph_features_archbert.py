@@ -34,6 +34,7 @@ from .folding_archbert import (
 from .folding_archbert import (
     fold as fold_colours,
 )
+from .graph_facts_archbert import GraphFacts
 from .ops_archbert import EXTRACTION_VERSION, OPS
 
 SPECIAL_OPS = ("[PAD]", "[UNK]", "[MASK]", "[GRAPH]")
@@ -77,6 +78,10 @@ class GraphEncoding:
         block_ids: int32 (k,), the token that stands for the first level of each repeated block.
         block_repeats: uint8 (k,), bucket id of the number of repetitions.
         fold_rounds: number of Weisfeiler-Lehman rounds; -1 = unfolded.
+        graph_counts: int64 (3,), layers on the longest path, and joins of an earlier value by addition and by
+            concatenation; (0,) without `exact_numbers`.
+        node_sizes: int64 (n,), the first number of each token's shape (output features, entries), not as a bucket but
+            as it is (of a node of the colour); (0,) without `exact_numbers`.
     """
 
     op_names: tuple[str, ...]
@@ -91,6 +96,8 @@ class GraphEncoding:
     block_ids: np.ndarray
     block_repeats: np.ndarray
     fold_rounds: int
+    graph_counts: np.ndarray
+    node_sizes: np.ndarray
 
     @property
     def num_tokens(self) -> int:
@@ -110,6 +117,7 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
         op_piece_length: P, the number of word pieces for the name of an op outside the vocabulary.
         max_blocks: K, the number of repeated blocks to tell.
         extraction_version: version of the extraction that the model knows.
+        exact_numbers: also give `graph_counts` and `node_sizes`, which folding and buckets lose and captions tell.
 
     Raises:
         ValueError: an argument is not as said above.
@@ -127,6 +135,7 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
         op_piece_length: int = 8,
         max_blocks: int = 16,
         extraction_version: int = EXTRACTION_VERSION,
+        exact_numbers: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -138,6 +147,7 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
         self.op_piece_length = _checked_number("op_piece_length", op_piece_length, 1)
         self.max_blocks = _checked_number("max_blocks", max_blocks, 0)
         self.extraction_version = extraction_version
+        self.exact_numbers = bool(exact_numbers)
         if fold_direction not in FOLD_DIRECTIONS:
             raise ValueError(f"fold_direction is {fold_direction!r}; allowed are {', '.join(FOLD_DIRECTIONS)}.")
         if len(set(self.ops)) != len(self.ops) or not all(isinstance(op, str) and op for op in self.ops):
@@ -185,13 +195,14 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
         kinds = node_kinds(known.op_types, numbers)
         colours = wl_colours(kinds, known.edge_index, self.num_fold_rounds, both)
         folding = fold_colours(colours, known.edge_index)
-        features = colour_features(folding, known.depths)
+        features, sizes = colour_features(folding, known.depths), known.shapes[folding.representatives, 0]
         blocks = repeated_blocks(level_signatures(kinds, known.depths), self.max_blocks)
         block_starts = block_nodes(blocks, colours, known.depths)
         if fold:
             kept, block_starts = folding.representatives, folding.node_tokens[block_starts]
         else:
-            features, kept = features[folding.node_tokens], np.arange(known.num_nodes)
+            features, sizes = features[folding.node_tokens], sizes[folding.node_tokens]
+            kept = np.arange(known.num_nodes)
             folding = _unfolded(known)
         names = tuple(known.op_types[i] for i in kept.tolist())
         encoding = GraphEncoding(
@@ -207,6 +218,8 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
             block_ids=block_starts.astype(np.int32),
             block_repeats=bucket(np.array([block.repeats for block in blocks])).astype(np.uint8),
             fold_rounds=self.num_fold_rounds if fold else UNFOLDED,
+            graph_counts=structure_counts(known) if self.exact_numbers else np.zeros(0, dtype=np.int64),
+            node_sizes=sizes.astype(np.int64)[: None if self.exact_numbers else 0],
         )
         return self._limited(encoding, fold, self.truncation if truncation is None else truncation)
 
@@ -218,7 +231,8 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
             `node_features` (B, N, 4), `edge_index` (B, E, 2), `edge_mask` (B, E), `graph_features` (B, 3),
             `op_piece_ids`, `op_piece_mask` (B, N, P) (zero: `ArchBertProcessor` fills them), `block_ids`,
             `block_repeats`, `block_mask` (B, K), `fold_rounds` (B,); with `fold_direction` "both" also
-            `reverse_edge_index` and `reverse_edge_mask`. Tensors for "pt", arrays for "np" or None.
+            `reverse_edge_index` and `reverse_edge_mask`, with `exact_numbers` also `graph_counts` (B, 3)
+            and `node_sizes` (B, N). Tensors for "pt", arrays for "np" or None.
 
         Raises:
             ValueError: no encodings, or unknown `return_tensors`.
@@ -245,6 +259,9 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
         if self.fold_direction == "both":
             batch["reverse_edge_index"] = _padded([e.reverse_edge_index for e in encodings])
             batch["reverse_edge_mask"] = _mask([e.reverse_edge_index for e in encodings])
+        if self.exact_numbers:
+            batch["graph_counts"] = np.stack([e.graph_counts for e in encodings])
+            batch["node_sizes"] = _padded([e.node_sizes for e in encodings])
         for key in ("op_piece_ids", "op_piece_mask"):
             batch[key] = np.zeros((*batch["node_ids"].shape, self.op_piece_length), dtype=np.int64)
         return BatchFeature(batch, tensor_type=return_tensors)
@@ -269,6 +286,14 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
                 f"{advice if fold else f'pass fold=True, {advice}'}."
             )
         return _truncated(encoding, self.max_nodes)
+
+
+def structure_counts(graph: ArchitectureGraph) -> np.ndarray:
+    """`GraphEncoding.graph_counts` of a graph; zeros where it shows no data flow."""
+    if not graph.has_data_flow:
+        return np.zeros(3, dtype=np.int64)
+    form = GraphFacts(graph).structure
+    return np.array([form.depth[0], *(form.skip_connections(op)[0] for op in ("add", "cat"))], dtype=np.int64)
 
 
 def _checked_number(name: str, value: Any, least: int) -> int:
@@ -299,6 +324,8 @@ def _truncated(encoding: GraphEncoding, length: int) -> GraphEncoding:
         block_ids=encoding.block_ids[blocks],
         block_repeats=encoding.block_repeats[blocks],
         fold_rounds=encoding.fold_rounds,
+        graph_counts=encoding.graph_counts,
+        node_sizes=encoding.node_sizes[:length],
     )
 
 

@@ -111,8 +111,8 @@ def _tower(structure: Structure, numbers: list[int], read: set[int]) -> Tower:
 
 
 def _merged(values: list[Any]) -> Any:
-    if isinstance(values[0], tuple):
-        return tuple(dict.fromkeys(item for value in values for item in value))
+    if isinstance(values[0], tuple):  # of windows, a stack may have a tuple and the next one a number
+        return tuple(dict.fromkeys(item for value in values if isinstance(value, tuple) for item in value))
     known = [value for value in values if value]
     return Counter(known).most_common(1)[0][0] if known else values[0]
 

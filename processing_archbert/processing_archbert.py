@@ -17,6 +17,7 @@ import torch
 from transformers import AutoTokenizer, BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from .caption_text_archbert import caption_pieces, digit_pieces, padded_labels, readable_caption
 from .graph_features_archbert import SPECIAL_OPS, UNK_ID, ArchBertGraphFeatureExtractor, GraphEncoding
 from .sources_archbert import described_source, load_architecture
 
@@ -51,6 +52,7 @@ class ArchBertProcessor(ProcessorMixin):
             raise ValueError("ArchBertProcessor needs a tokenizer, for example AutoTokenizer.from_pretrained(...).")
         self.max_text_length = max_text_length
         self._op_pieces: dict[str, list[int]] = {}
+        self._digit_pieces: dict[int, list[int]] | None = None
         super().__init__(feature_extractor or ArchBertGraphFeatureExtractor(), tokenizer, **kwargs)
 
     def __call__(
@@ -174,7 +176,28 @@ class ArchBertProcessor(ProcessorMixin):
 
     def __getstate__(self) -> dict[str, Any]:
         """The state without what has been remembered, so that a pickle does not depend on earlier calls."""
-        return {**self.__dict__, "_op_pieces": {}}
+        return {**self.__dict__, "_op_pieces": {}, "_digit_pieces": None}
+
+    def caption_labels(self, captions: str | Sequence[str], max_length: int = 512) -> torch.Tensor:
+        """Labels `(C, L)` int64 of captions for training: word pieces and the end token, then -100.
+
+        Numbers are spelled digit by digit. A caption is cut after `max_length` pieces.
+
+        Raises:
+            ValueError: a caption is empty, or the tokenizer has no token to end a text with.
+        """
+        end = self.tokenizer.sep_token_id
+        if end is None:
+            raise ValueError("the tokenizer has no sep_token, which ends a caption.")
+        if self._digit_pieces is None:
+            self._digit_pieces = digit_pieces(self.tokenizer)
+        pieces = caption_pieces(self.tokenizer, _checked_texts(captions), self._digit_pieces)
+        return padded_labels(pieces, end, max_length)
+
+    def decode_captions(self, sequences: Any) -> list[str]:
+        """Captions of generated word pieces `(C, L)`, as one writes them."""
+        decoded = self.tokenizer.batch_decode(sequences, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [readable_caption(text) for text in decoded]
 
     @property
     def model_input_names(self) -> list[str]:

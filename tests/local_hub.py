@@ -1,8 +1,8 @@
 """A small HTTP server that answers what the Hugging Face clients ask of a Hub when they read repositories.
 
 * models and data sets; one folder for each branch of a repository, its commit hash computed from the files;
-* the list of models, in pages; the repository's information, the file tree and the files themselves (``HEAD``, ``GET``, byte ranges), with the
-  headers and the error codes that ``huggingface_hub`` looks for;
+* the list of models, in pages; a repository's information, file tree and files (``HEAD``, ``GET``, byte ranges), with
+  the headers and the error codes that ``huggingface_hub`` looks for;
 * every request is kept in `LocalHub.requests`: a test can assert what a client asked, or that it asked nothing.
 
 The clients read their endpoint when they are imported: run them in a child process with `LocalHub.environment`.
@@ -32,7 +32,9 @@ _LIST = "/api/models"
 _PAGE = 2
 _INFO = re.compile(_API + r"(?:/revision/(?P<revision>[^/]+))?$")
 _TREE = re.compile(_API + r"/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?$")
-_RESOLVE = re.compile(r"^/(?:(?P<kind>datasets|spaces)/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)$")
+_RESOLVE = re.compile(
+    r"^/(?:(?P<kind>datasets|spaces)/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)$"
+)
 
 
 def repository_key(kind: str | None, name: str) -> str:
@@ -121,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         """A page of the models, in the order in which they were given, and the address of the next page."""
         query = parse_qs(urlsplit(self.path).query)
         start, limit = int(query.get("cursor", ["0"])[0]), int(query.get("limit", ["1000"])[0])
-        models = [(name, r.at(MAIN)) for name, r in self.server.repositories.items() if not name.startswith("datasets/")]
+        models = [(name, r.at(MAIN)) for name, r in self.server.repositories.items() if name.count("/") == 1]
         page = [{"id": name, "sha": b.sha} for name, b in models[start : start + min(_PAGE, limit)] if b is not None]
         following = f"http://{self.headers['Host']}{_LIST}?cursor={start + len(page)}&limit={limit}"
         more = start + len(page) < len(models)

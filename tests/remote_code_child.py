@@ -14,6 +14,7 @@ from typing import Any
 PACKAGES = ("archbert", "modeling_archbert", "processing_archbert")
 QUESTIONS = ["Which pooling is used?", "Which convolution layers are there?"]
 TASKS = ("architecture-question-answering", "architecture-reasoning", "architecture-clone-detection")
+CAPTIONING = "architecture-captioning"
 
 
 class _Absent:
@@ -31,7 +32,7 @@ def load(source: str, graph_text: str, trust: bool | None) -> dict[str, Any]:
 
     options = {"trust_remote_code": True} if trust else {}
     names = ("AutoConfig", "AutoModel", "AutoModelForPreTraining", "AutoModelForSequenceClassification")
-    names += ("AutoProcessor", "AutoFeatureExtractor")
+    names += ("AutoModelForSeq2SeqLM", "AutoProcessor", "AutoFeatureExtractor")
     loaded = {name: getattr(transformers, name).from_pretrained(source, **options) for name in names}
     graph = json.loads(graph_text)
     batch = loaded["AutoProcessor"](text=QUESTIONS, architectures=[graph, graph], return_tensors="pt")
@@ -46,7 +47,9 @@ def load(source: str, graph_text: str, trust: bool | None) -> dict[str, Any]:
         import archbert
 
         make = archbert.pipeline
-    answer, judge, compare = (make(task, model=source, device="cpu", **options) for task in TASKS)
+    answer, judge, compare, write = (
+        make(task, model=source, device="cpu", **options) for task in (*TASKS, CAPTIONING)
+    )
     items = [
         {"architecture": graph, "questions": QUESTIONS},
         {"architecture": torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()),
@@ -64,7 +67,10 @@ def load(source: str, graph_text: str, trust: bool | None) -> dict[str, Any]:
         "judgements": judge([{"architecture": graph, "statements": QUESTIONS}], batch_size=2),
         "comparisons": compare([{**pair, "text": text} for text in (None, QUESTIONS[0])], batch_size=3),
         "embeddings": [compare.encode(texts=QUESTIONS).tolist(), compare.encode(architectures=graph).tolist()],
-        "pipelines": [type(pipe).__module__ for pipe in (answer, judge, compare)],
+        "captions": write([{"architecture": graph}, {"architecture": graph, "length": "sentence"}], batch_size=2),
+        "checked": write({"architecture": graph}, mode="product"),
+        "written": loaded["AutoModelForSeq2SeqLM"].generate(**features).tolist(),
+        "pipelines": [type(pipe).__module__ for pipe in (answer, judge, compare, write)],
     }
 
 

@@ -165,8 +165,8 @@ def test_index_is_built_resumed_searched_and_refused(
     sources = [str(folder / name) for name in ("bert", "deeper", "llama")]
     copy = tmp_path / "copy"
     BertConfig(**BERT).save_pretrained(copy)
-    index.mkdir()
-    (index / "graphs.jsonl").write_text('["half a li', encoding="utf-8")
+    (index / ".unfinished").mkdir(parents=True)
+    (index / ".unfinished" / "graphs.jsonl").write_text('["half a li', encoding="utf-8")
     assert main(["index", "build", *sources, str(copy), "-o", str(index), "--json", *model]) == 0
     assert lines(capsys)[0] | {"index": ""} == {"index": "", "architectures": 3, "aliases": 1, "failed": []}
     assert main(["search", sources[0], "--index", str(index), "--json", *model]) == 0

@@ -41,14 +41,14 @@ def test_wheel_holds_three_typed_packages(setup_arguments: dict) -> None:
 
 
 def test_extras_name_neither_torchvision_nor_timm(setup_arguments: dict) -> None:
-    assert set(setup_arguments["extras_require"]) == {"data", "demo", "draw", "search", "dev"}
+    assert set(setup_arguments["extras_require"]) == {"data", "demo", "draw", "search", "mcp", "dev"}
     assert not any(name in requirement for requirement in requirements(setup_arguments) for name in ("vision", "timm"))
 
 
 def test_constraints_pin_every_requirement_within_its_range(setup_arguments: dict) -> None:
     versions = pinned()
     for requirement in requirements(setup_arguments):
-        name, least = requirement.split(">=")
+        name, least = requirement.partition(",")[0].split(">=")
         version = versions[name.lower().replace("_", "-")]
         assert [int(n) for n in re.findall(r"\d+", version)] >= [int(n) for n in least.split(".")], requirement
 

@@ -12,6 +12,7 @@ from dataset_scripts.autonet.questions_autonet import all_intents, all_questions
 from processing_archbert import ArchitectureGraph, load_architecture
 from processing_archbert.computed_answers_archbert import computed_answer, contradicted
 from processing_archbert.graph_facts_archbert import GraphFacts
+from processing_archbert.graph_towers_archbert import _merged
 from processing_archbert.network_numbers_archbert import NetworkNumbers
 from processing_archbert.question_reading_archbert import names_something, read_question
 
@@ -112,3 +113,8 @@ def test_what_a_graph_contradicts(llama: ArchitectureGraph) -> None:
 def test_other_languages_name_nothing() -> None:
     assert names_something("Which pooling is used?")
     assert not names_something("Quelle est la couleur du ciel ?") and not names_something("")
+
+
+def test_stacks_of_one_tower_may_have_one_window_or_several() -> None:
+    assert _merged([((128, 3), (0, 2)), 0]) == ((128, 3), (0, 2))
+    assert _merged([0, 0]) == 0 and _merged([7, 0]) == 7

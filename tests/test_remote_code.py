@@ -78,7 +78,7 @@ def from_hub(work: Path) -> dict[str, Any]:
 
 NUMBERS = (
     "logits", "similarity", "pretraining_similarity", "node_ids", "answers", "judgements", "comparisons", "embeddings",
-    "dtype",
+    "dtype", "captions", "checked", "written",
 )  # fmt: skip
 
 

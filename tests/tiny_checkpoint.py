@@ -11,9 +11,12 @@ from transformers import PreTrainedTokenizerFast
 from archbert.release import release
 from modeling_archbert import ArchBertConfig, ArchBertForPreTraining
 from processing_archbert import ANSWERS, ArchBertGraphFeatureExtractor, ArchBertProcessor
+from processing_archbert.graph_features_archbert import SPECIAL_OPS
+from processing_archbert.ops_archbert import is_layer, op_category
 
 SEED = 0
 TEXTS = ("Which pooling layers are used in this model?", "What are the kernel sizes of the Conv2d layers?")
+CAPTION_KINDS = ("sentence plain", "paragraph plain")
 SPECIAL_TOKENS = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 
 
@@ -33,12 +36,21 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_config(extractor: ArchBertGraphFeatureExtractor, vocab_size: int) -> ArchBertConfig:
-    """Two layers of 32 with every extension of the preset `mini`."""
+    """Two layers of 32 with every extension of the preset `mini`, and a decoder."""
     text = {"vocab_size": vocab_size, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ops = extractor.vocabulary
     return ArchBertConfig.from_preset(
         "mini",
+        captions=True,
+        decoder_layers=1,
+        caption_kinds=list(CAPTION_KINDS),
+        op_categories=[op_category(op) if op not in SPECIAL_OPS and is_layer(op) else "" for op in ops],
+        max_caption_length=24,
+        decoder_start_token_id=2,
+        eos_token_id=3,
+        pad_token_id=0,
         text_config={**text, "intermediate_size": 64, "max_position_embeddings": 128},
-        ops=extractor.vocabulary,
+        ops=ops,
         gat_heads=2,
         number_embedding_size=8,
         fusion_intermediate_size=64,
@@ -48,7 +60,7 @@ def tiny_config(extractor: ArchBertGraphFeatureExtractor, vocab_size: int) -> Ar
 
 def tiny_checkpoint(folder: Path) -> Path:
     """Save the toy into `folder`/checkpoint as a training script would; the same weights each time."""
-    extractor, tokenizer = ArchBertGraphFeatureExtractor(), tiny_tokenizer()
+    extractor, tokenizer = ArchBertGraphFeatureExtractor(exact_numbers=True), tiny_tokenizer()
     torch.manual_seed(SEED)
     model = ArchBertForPreTraining(tiny_config(extractor, len(tokenizer)))
     model.save_pretrained(folder / "checkpoint")

@@ -1,0 +1,262 @@
+"""Blocks of several tasks, mixed by step: which task a block is of, and the blocks of real networks.
+
+A block is a pure function of (seed, number), whichever task it is of, so a run of several tasks resumes as one of a
+single task does. One encoding of a graph serves all labels of its block, and a text is encoded once for all graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from captions import caption_batch
+from real_networks import RealNetworks
+from real_statements import Fact, MadeStatement, join_facts
+
+from blocks import ANSWER_IDS, IGNORED
+from dataset_scripts.autonet.claims_autonet import CLAIM_TYPES
+from modeling_archbert.reasoning_archbert import NUM_CLAIMS, NUM_SLOTS
+from processing_archbert import ANSWERS
+from reading import INTENTS, TextRows
+
+BlockMaker = Callable[[int], dict[str, torch.Tensor]]
+FACT = "fact"
+REAL_CLAIM_TYPES: tuple[str, ...] = (*CLAIM_TYPES, FACT)
+"""`claim_types` of a model that learns statements of AutoNet and of real networks."""
+MOST_FACTS = 3
+"""Facts that a made statement joins."""
+SIZES: tuple[tuple[int | None, float, float], ...] = ((80, 0.7, 1.0), (160, 0.2, 0.6), (None, 0.1, 0.34))
+"""Most tokens of the graphs of a block of real networks, how often, and which part of the usual number it has: a few
+graphs have five times as many tokens as most, and all of a block are padded to the longest."""
+_DRAWS = 6
+"""So many times the wanted number of statements is drawn, since some are of one side in a block."""
+
+
+class Mixture:
+    """Chooses the task of each block by chance, and counts blocks of each task for themselves.
+
+    Args:
+        makers: task -> what makes its blocks.
+        weights: task -> how often it is drawn; tasks of weight 0 are left out.
+        seed: of the draws.
+
+    Raises:
+        ValueError: a weight is negative or of an unknown task, or none is positive.
+    """
+
+    def __init__(self, makers: Mapping[str, BlockMaker], weights: Mapping[str, float], seed: int = 0) -> None:
+        unknown = sorted(set(weights) - set(makers))
+        if unknown:
+            raise ValueError(f"there is no task {unknown[0]!r}; there are {', '.join(makers)}")
+        self.names = [name for name in makers if weights.get(name, 0.0) != 0]
+        shares = np.array([weights[name] for name in self.names], dtype=np.float64)
+        if not len(shares) or (shares < 0).any():
+            raise ValueError(
+                f"the weights {dict(weights)} need a positive number for one task or more, and none below 0"
+            )
+        self.makers, self.shares, self.seed = dict(makers), shares / shares.sum(), seed
+
+    def task(self, block: int) -> str:
+        """The task of a block."""
+        draw = np.random.default_rng([self.seed, block, 2]).random()
+        return self.names[min(int(np.searchsorted(self.shares.cumsum(), draw, side="right")), len(self.names) - 1)]
+
+    def __call__(self, block: int) -> dict[str, torch.Tensor]:
+        """The block of this number."""
+        return self.makers[self.task(block)](block)
+
+
+class RealBlocks:
+    """Blocks of real networks: statements, questions and clones, all about the same architectures.
+
+    The architectures of a block come in families, so that what is said of one is often false of a similar one, and
+    each has others that are alike and others that are not.
+
+    Args:
+        networks: the training split of TVHF, encoded.
+        processor: the processor of the model.
+        graphs: architectures per block.
+        statements: statements per block.
+        questions: questions per block.
+        made: share of the statements that are made of facts; the others are sentences and queries of the data.
+        siblings: architectures of one family that are drawn together.
+        seed: of what is drawn.
+        op_replacement: part of the op types that are given by the pieces of their names.
+    """
+
+    def __init__(
+        self,
+        networks: RealNetworks,
+        processor: Any,
+        *,
+        graphs: int,
+        statements: int,
+        questions: int = 0,
+        made: float = 0.5,
+        siblings: int = 3,
+        seed: int = 0,
+        op_replacement: float = 0.0,
+    ) -> None:
+        self.networks, self.processor = networks, processor
+        self.graphs, self.statements, self.questions = min(graphs, len(networks.rows)), statements, questions
+        self.made, self.siblings, self.seed, self.op_replacement = made, siblings, seed, op_replacement
+        self.clones = networks.clone_labels()
+        self.truth = networks.split.answers() if questions else None
+        self._said = np.stack([said.cells for said in networks.said])
+        self._facts = np.stack([fact.cells for fact in networks.facts])
+        self._families = list(networks.families.values())
+        self._tokens = networks.split.token_counts()
+
+    def __call__(self, block: int) -> dict[str, torch.Tensor]:
+        """The block of this number: keyword arguments of `ArchBertForPreTraining`."""
+        rng = np.random.default_rng([self.seed, block, 3])
+        chosen = self.chosen_graphs(rng)
+        asked = self._asked(rng, chosen)
+        stated = self._stated(rng, chosen)
+        texts = [*asked, *stated]
+        batch = self.processor.collate(
+            texts,
+            [self.networks.split.encodings[int(index)] for index in chosen],
+            op_replacement=self.op_replacement,
+            generator=torch.Generator().manual_seed(int(rng.integers(2**62))),
+        )
+        labels = self._pair_labels(chosen, list(asked.values()), [cells for cells, _ in stated.values()])
+        facts = [known for _, known in stated.values()]
+        clones = torch.from_numpy(self.clones[np.ix_(chosen, chosen)])
+        return dict(batch) | labels | _readings(len(asked), facts) | {"clone_labels": clones}
+
+    def chosen_graphs(self, rng: np.random.Generator) -> np.ndarray:
+        """Distinct architectures of like size, some of each drawn family."""
+        limit, _, share = SIZES[int(rng.choice(len(SIZES), p=[size[1] for size in SIZES]))]
+        count = max(2, round(self.graphs * share))
+        small = np.flatnonzero(self._tokens <= (limit or self._tokens.max()))
+        fitting = set(small.tolist()) if len(small) >= count else set(range(len(self._tokens)))
+        chosen: list[int] = []
+        for family in rng.permutation(len(self._families)).tolist():
+            members = [member for member in self._families[family] if member in fitting]
+            chosen += rng.permutation(members)[: self.siblings].tolist()
+            if len(chosen) >= count:
+                break
+        rest = [index for index in rng.permutation(sorted(fitting)).tolist() if index not in set(chosen)]
+        return np.array([*chosen, *rest][:count], dtype=np.int64)
+
+    def _asked(self, rng: np.random.Generator, chosen: np.ndarray) -> dict[str, int]:
+        """Distinct questions that were asked of these graphs -> intent."""
+        rows = self.networks.split.questions.of(chosen.tolist()) if self.questions else []  # type: ignore[union-attr]
+        drawn: dict[str, int] = {}
+        for i in rng.permutation(len(rows)).tolist():
+            if len(drawn) == self.questions:
+                break
+            drawn[rows[i]["question"]] = INTENTS[rows[i]["question_type"], rows[i]["subject"]]
+        return drawn
+
+    def _stated(
+        self, rng: np.random.Generator, chosen: np.ndarray
+    ) -> dict[str, tuple[np.ndarray, tuple[Fact, ...] | None]]:
+        """Texts -> what they are of these graphs (int8), and their facts where known; none is one-sided."""
+        found: dict[str, tuple[np.ndarray, tuple[Fact, ...] | None]] = {}
+        for _ in range(_DRAWS * self.statements):
+            if len(found) == self.statements:
+                break
+            anchor = int(rng.choice(chosen))
+            facts: tuple[Fact, ...] | None = None
+            if rng.random() < self.made:
+                text, facts, cells = self._made(rng, anchor)
+            else:
+                true = np.flatnonzero(self._said[:, anchor] == 1)
+                if not len(true):
+                    continue
+                said = self.networks.said[int(rng.choice(true))]
+                text, cells = said.text, said.cells
+            here = cells[chosen]
+            if text not in found and (here == 1).any() and (here == 0).any():
+                found[text] = (here, facts)
+        return found
+
+    def _made(self, rng: np.random.Generator, anchor: int) -> MadeStatement:
+        """A statement that is true of the anchor, of facts of different topics."""
+        facts = self.networks.facts
+        true = rng.permutation(np.flatnonzero(self._facts[:, anchor] == 1))
+        chosen: dict[str, Any] = {}
+        for index in true[: int(rng.integers(1, MOST_FACTS + 1))].tolist():
+            chosen.setdefault(facts[index].topic, facts[index])
+        return join_facts(rng, list(chosen.values()))
+
+    def _pair_labels(self, chosen: np.ndarray, intents: list[int], cells: list[np.ndarray]) -> dict[str, torch.Tensor]:
+        """Labels of all pairs of a text and a graph; in the pairs of a statement, true and false weigh the same."""
+        graphs, asked, stated = len(chosen), len(intents), len(cells)
+        result = {
+            "text_index": torch.arange(asked + stated).repeat_interleave(graphs),
+            "architecture_index": torch.arange(graphs).repeat(asked + stated),
+        }
+        if asked:
+            assert self.truth is not None
+            known = torch.from_numpy(self.truth[chosen[:, None], intents]).transpose(0, 1).flatten(0, 1).float()
+            result["labels"] = torch.cat([known, known.new_full((stated * graphs, known.shape[1]), IGNORED)])
+        truth = torch.from_numpy(np.stack(cells)).float() if cells else torch.zeros(0, graphs)
+        truth = truth.masked_fill(truth < 0, torch.nan)
+        sides = [(truth == side).float() for side in (0, 1)]
+        half = (~truth.isnan()).sum(dim=1, keepdim=True) / 2
+        weights = sum(side * half / side.sum(dim=1, keepdim=True).clamp(min=1) for side in sides)
+        result["similarity_labels"] = torch.cat([torch.full((asked * graphs,), torch.nan), truth.flatten()])
+        result["similarity_weights"] = torch.cat([torch.zeros(asked * graphs), torch.as_tensor(weights).flatten()])
+        return result
+
+
+def _readings(asked: int, said: list[tuple[Fact, ...] | None]) -> dict[str, torch.Tensor]:
+    """`slot_labels`, `claim_labels` and `value_labels` of statements whose facts are known, one claim for each."""
+    texts = asked + len(said)
+    slots = torch.full((texts, NUM_SLOTS, len(ANSWERS)), float(IGNORED))
+    types = torch.full((texts, NUM_CLAIMS), IGNORED)
+    values = torch.full((texts, NUM_CLAIMS), float(IGNORED))
+    for row, facts in enumerate(said, start=asked):
+        if facts is None:
+            continue
+        types[row] = 0
+        for claim, fact in enumerate(facts[:NUM_CLAIMS]):
+            types[row, claim] = 1 + REAL_CLAIM_TYPES.index(FACT)
+            values[row, claim] = IGNORED if fact.number is None else fact.number
+            if fact.subject:
+                slots[row, 2 * claim] = 0.0
+                slots[row, 2 * claim, [ANSWER_IDS[answer] for answer in fact.subject]] = 1.0
+    return {"slot_labels": slots, "claim_labels": types, "value_labels": values}
+
+
+class CaptionBlocks:
+    """Blocks of captions to write, of generated networks or of real ones.
+
+    Args:
+        encodings: graph tokens of the networks.
+        rows: per network its rows of the config `captions`.
+        processor: the processor of the model.
+        config: of the model.
+        graphs: networks per block.
+        captions: captions per block.
+        seed: of what is drawn.
+    """
+
+    def __init__(
+        self,
+        encodings: Sequence[Any],
+        rows: TextRows,
+        processor: Any,
+        config: Any,
+        *,
+        graphs: int,
+        captions: int,
+        seed: int = 0,
+    ) -> None:
+        self.encodings, self.rows, self.processor, self.config = encodings, rows, processor, config
+        self.graphs, self.captions, self.seed = min(graphs, len(encodings)), captions, seed
+
+    def __call__(self, block: int) -> dict[str, torch.Tensor]:
+        """The block of this number: keyword arguments of `ArchBertForPreTraining`."""
+        rng = np.random.default_rng([self.seed, block, 4])
+        chosen = rng.choice(len(self.encodings), self.graphs, replace=False).tolist()
+        batch = self.processor.collate(None, [self.encodings[index] for index in chosen])
+        written = caption_batch(
+            self.processor, self.config, [self.rows.of([index]) for index in chosen], self.captions, rng
+        )
+        return dict(batch) | written

@@ -1,0 +1,82 @@
+"""
+Evaluates architectural reasoning (AR) on real networks of unseen clusters; fine-tunes for it where steps are given.
+
+    accelerate launch examples/run_reasoning.py --init_from hub/models/archbert-mini --output_dir runs/ar
+    accelerate launch examples/run_reasoning.py --init_from runs/multitask --eval_splits test,test_new
+    accelerate launch examples/run_reasoning.py --init_from runs/multitask --max_steps 500 --output_dir runs/ar-tuned
+
+Statements are matched: each is asked of a network of which it is true and of one of which it is false, and a group is
+right where both are. The headline is of statements about structure and size. Both ways of the model are measured, the
+cosine and, where it has one, the reasoning head, each with the threshold that is best on `validation`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import HfArgumentParser
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
+
+from real_evaluation import RealTask, RealTaskArguments, close_task, open_task, table_of, thresholds_of
+
+from dataset_scripts.tvhf.metrics_tvhf import description_metrics
+from evaluation import reasoning_scores, similarities
+
+COSINE, HEAD, BOTH = "ArchBERT, cosine", "ArchBERT, reasoning head", "ArchBERT, both"
+COLUMNS = ("group_accuracy", "accuracy", "F1", "MCC", "AUROC", "AP")
+SPLITS = "validation,test,test_seen_sentence"
+
+
+@dataclass
+class ReasoningArguments(RealTaskArguments):
+    """Arguments of reasoning."""
+
+    output_dir: str = field(default="runs/reasoning", metadata={"help": "where everything is written"})
+    eval_splits: str = field(default=SPLITS, metadata={"help": "splits of descriptions, with commas between them"})
+
+
+def main(arguments: ReasoningArguments) -> list[dict[str, Any]]:
+    """Fine-tune if asked to, evaluate and save; returns a table for each split and kind of statement."""
+    task = open_task(arguments, mam_loss_weight=0.0, clone_loss_weight=0.0)
+    kept_rows = task.rows("descriptions", "validation")
+    thresholds = thresholds_of(scores_of(task, "validation", kept_rows), kept_rows)
+    tables = []
+    for split in task.splits:
+        rows = task.rows("descriptions", split)
+        scores = scores_of(task, split, rows)
+        by_method = {name: description_metrics(values, rows, thresholds[name], task.clusters)
+                     for name, values in scores.items()}  # fmt: skip
+        for part in next(iter(by_method.values())):
+            tables.append(table_of(
+                task, "run_reasoning.py", f"AR on real networks, {split}, {part}", "descriptions", split, part,
+                {name: parts[part] for name, parts in by_method.items()}, COLUMNS,
+            ))  # fmt: skip
+    return close_task(task, tables)
+
+
+def scores_of(task: RealTask, split: str, rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Scores of every row, float (n,), by each way of the model that it has."""
+    networks = task.networks(split)
+    asked = [{**row, "graph": networks.index[row["arch_id"]]} for row in rows]
+    given = (task.model, task.processor, networks.split.encodings, asked, task.accelerator)
+    found = {COSINE: similarities(*given)}
+    if task.model.config.use_reasoning_head:
+        found[HEAD] = reasoning_scores(*given)
+        found[BOTH] = found[HEAD] + _calibrated(task.model.config, found[COSINE])
+    return found
+
+
+def _calibrated(config: Any, cosines: np.ndarray) -> np.ndarray:
+    """Logits of the cosine where the config has its calibration, else the cosine itself."""
+    if config.similarity_scale is None or config.similarity_bias is None:
+        return cosines
+    return cosines * config.similarity_scale + config.similarity_bias
+
+
+if __name__ == "__main__":
+    main(HfArgumentParser(ReasoningArguments).parse_args_into_dataclasses()[0])

@@ -1,0 +1,121 @@
+"""The models and the index: loaded once when the demo starts, used by all users, changed by none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import archbert
+from archbert.cli_output import CommandError
+from archbert.cli_sources import INDEX_VARIABLE, find_model, load_checkpoint
+from archbert.embedding import Embedder
+from archbert.index import ArchitectureIndex, Entry, Hit, model_fingerprint
+from processing_archbert.architecture_graph_archbert import ArchitectureGraph
+
+from .networks import NAME, DemoError, Given, Networks
+
+SMALL_INDEX = ("bert", "gpt2", "llama", "mixtral", "mamba", "t5", "vit", "resnet", "convnext", "swin", "clip",
+               "whisper", "wav2vec2", "segformer")  # fmt: skip
+"""The networks that are searched where no index was built: model types of transformers."""
+_CLONED_INDEX = Path(archbert.__file__).resolve().parents[1] / "hub" / "index"
+_log = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """One checkpoint behind all tasks.
+
+    Args:
+        name: a folder or a Hub id; by default the one of `archbert.cli_sources.find_model`.
+        networks: reads the networks of the small index.
+        index: folder of the index; by default `$ARCHBERT_INDEX`, then `hub/index` of a clone, else a small one.
+
+    Attributes:
+        name: of the checkpoint, without its folder.
+        index: what is searched.
+
+    Raises:
+        CommandError: the checkpoint cannot be loaded.
+    """
+
+    def __init__(self, networks: Networks, name: str | None = None, index: str | None = None) -> None:
+        self._lock = threading.Lock()
+        found = find_model(name)
+        self.name = Path(found).name
+        self._embedder = Embedder(found)
+        model, processor = load_checkpoint(found, "AutoModelForPreTraining")
+        self._judge = archbert.pipeline(archbert.REASONING, model=model, processor=processor, device="cpu")
+        self._compare = archbert.pipeline(
+            archbert.CLONE_DETECTION, model=self._embedder.model, processor=processor, device="cpu"
+        )
+        model, processor = load_checkpoint(found, archbert.PIPELINE_MODELS[archbert.QUESTION_ANSWERING])
+        self._answer = archbert.pipeline(archbert.QUESTION_ANSWERING, model=model, processor=processor, device="cpu")
+        self._caption = _captioning(found, self._embedder.config)
+        self.index = self._found_index(index, networks)
+        networks.known.update(_configs(self.index))
+
+    def judge(self, graph: ArchitectureGraph, statement: str) -> Mapping[str, Any]:
+        """What the reasoning pipeline says of a statement."""
+        return self._locked(self._judge, {"architecture": graph, "statement": statement})
+
+    def compare(self, graphs: tuple[ArchitectureGraph, ArchitectureGraph], text: str = "") -> Mapping[str, Any]:
+        """What the clone-detection pipeline says of a pair, with a text in the respect that it names."""
+        item: dict[str, Any] = {"architectures": list(graphs)}
+        return self._locked(self._compare, item | ({"text": text} if text else {}))
+
+    def answer(self, item: Mapping[str, Any], **options: Any) -> list[dict[str, Any]]:
+        """What the question-answering pipeline says; takes what that takes."""
+        found: list[dict[str, Any]] = self._locked(self._answer, item, **options)
+        return found
+
+    def caption(self, graph: ArchitectureGraph) -> Mapping[str, Any]:
+        """What the captioning pipeline writes, each claim of it asked of the graph; empty without a decoder."""
+        return {} if self._caption is None else self._locked(self._caption, {"architecture": graph}, mode="product")
+
+    def search(self, query: str | ArchitectureGraph, limit: int, where: str) -> list[Hit]:
+        """The nearest architectures of the index to a text or a network, best first."""
+        with self._lock:
+            if isinstance(query, str):
+                found = self._embedder.texts([query])
+            else:
+                found = self._embedder.architectures([query])
+            return self.index.search(np.asarray(found[0], dtype=np.float32), limit, where)
+
+    def _locked(self, pipeline: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """One call at a time: a tokenizer must not be used by two threads at once."""
+        with self._lock:
+            return pipeline(*args, **options)
+
+    def _found_index(self, given: str | None, networks: Networks) -> ArchitectureIndex:
+        folder = given or os.environ.get(INDEX_VARIABLE, "") or (str(_CLONED_INDEX) if _CLONED_INDEX.is_dir() else "")
+        if folder:
+            try:
+                return ArchitectureIndex.load(folder, model_fingerprint(self._embedder.model))
+            except CommandError as error:
+                _log.warning("%s A small index is made instead.", error)
+        entries = []
+        for name in SMALL_INDEX:
+            try:
+                entries.append(Entry(name, networks.read(Given(NAME, name)).graph))
+            except DemoError as error:
+                _log.warning("%s is not in the small index: %s", name, error)
+        return ArchitectureIndex.build(entries, self._embedder)
+
+
+def _configs(index: ArchitectureIndex) -> dict[str, str]:
+    """Names and sources of the networks of an index that are given by a config, with that config."""
+    rows = index.table.select(["name", "source", "config"]).to_pylist()
+    return {row[key]: row["config"] for row in rows if row["config"] for key in ("source", "name")}
+
+
+def _captioning(name: str, config: Any) -> Any:
+    """The captioning pipeline, where the checkpoint has a decoder; else None."""
+    if not config.decoder_layers:
+        return None
+    model, processor = load_checkpoint(name, archbert.PIPELINE_MODELS[archbert.CAPTIONING])
+    return archbert.pipeline(archbert.CAPTIONING, model=model, processor=processor, device="cpu")
