@@ -15,6 +15,7 @@ FULL_DATA ?= data/autonet-full
 SEED ?= 0
 TIME_BUDGET ?= 1800
 PUBLISH ?= --dry-run
+INDEX_CACHE ?= $(HOME)/.cache/archbert/known
 
 # Large blocks are kept instead of being given back to the system between steps: 1.6 to 2.1 times faster on CPU
 # with glibc, for 2 to 4.5 GB of memory.
@@ -23,7 +24,7 @@ MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test fuzz faults lint typecheck data autonet autonet-release tvhf tvhf-floors pretrain train zoo zoo-env reproduce release dist publish clean
+.PHONY: help venv index demo space test test-browser fuzz faults lint typecheck data autonet autonet-release tvhf tvhf-floors pretrain train zoo zoo-env reproduce release dist publish clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +45,14 @@ $(VENV)/.archbert: setup.py constraints.txt
 demo: venv ## trace four networks of transformers at full size and ask the checkpoint about them
 	$(PY) -m archbert.demo
 
+space: venv ## start the demo page (examples/space); SPACE="--port 8000"
+	$(PY) examples/space/app.py $(SPACE)
+
 test: venv ## run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS)
+
+test-browser: venv ## run the tests of the demo page in headless Chromium (CHROMIUM=<its path>)
+	ARCHBERT_BROWSER=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/browser
 
 fuzz: venv ## run 10,000 damaged and hostile files through every reader (FUZZ="--resume --target json ...")
 	OMP_NUM_THREADS=1 $(PY) tests/fuzz/run.py $(FUZZ)
@@ -78,7 +85,11 @@ tvhf: venv ## trace the networks of the registry (minutes; resumes; make zoo-env
 	$(PY) -m dataset_scripts.tvhf.build_tvhf --data $(TVHF)
 
 tvhf-floors: venv ## floors of hub/datasets/tvhf, into benchmarks/results/tvhf_floors.json
-	$(PY) -m dataset_scripts.tvhf.floors_tvhf --data hub/datasets/tvhf --out benchmarks/results/tvhf_floors.json
+	$(PY) -m dataset_scripts.tvhf.floors_tvhf --data hub/datasets/tvhf --out benchmarks/results/tvhf_floors.json \
+		--packages $(wildcard $(ZOO_VENV)/lib/python3*/site-packages)
+
+index: venv ## trace and embed every named network into hub/index (INDEX="--no_trace": embed again; make zoo-env first)
+	$(PY) -m archbert.known_index --cache $(INDEX_CACHE) --zoo_python $(ZOO_VENV)/bin/python --jobs $(JOBS) $(INDEX)
 
 pretrain: venv ## pre-train (similarity + masked architecture modeling) for TIME_BUDGET seconds
 	$(MALLOC) $(BIN)/accelerate launch examples/run_pretraining.py --data $(DATA) --time_budget $(TIME_BUDGET) \

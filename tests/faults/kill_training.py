@@ -32,7 +32,7 @@ import run_aqa  # noqa: E402
 from dataset_scripts.autonet.generate_autonet import generate  # noqa: E402
 from training_loop import saved_states  # noqa: E402
 
-STEPS = 8
+STEPS = 60
 SMALL = {
     "text_config": {
         "vocab_size": 500, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -111,8 +111,8 @@ def kill(kills: int, processes: int, folder: Path, seed: int = 0) -> dict[str, A
     """Kill runs `kills` times in all.
 
     Returns:
-        Number of kills, of runs that came to their end, of those among them whose weights are right, and of kills that
-        left a half-written state behind.
+        Number of kills, of those that came between the first and the last step, and of those that left a half-written
+        state behind; of runs that came to their end, and of those among them whose weights are right.
 
     Raises:
         RuntimeError: a run ended with an error of its own.
@@ -125,7 +125,7 @@ def kill(kills: int, processes: int, folder: Path, seed: int = 0) -> dict[str, A
     began = time.monotonic()
     wait(start(data, whole, processes), whole.parent)
     length = time.monotonic() - began
-    done = {"kills": 0, "half_written": 0, "ended": 0, "equal": 0}
+    done = {"kills": 0, "while_training": 0, "half_written": 0, "ended": 0, "equal": 0}
     while done["kills"] < kills:
         run = folder / f"disturbed-{done['ended']}" / "run"
         run.mkdir(parents=True)
@@ -134,7 +134,10 @@ def kill(kills: int, processes: int, folder: Path, seed: int = 0) -> dict[str, A
         ):
             done["kills"] += 1
             states = saved_states(run / "checkpoints")
-            done["half_written"] += len(list((run / "checkpoints").glob("step-*"))) > len(states)
+            newest = int(states[-1].name.removeprefix("step-")) if states else 0
+            done["while_training"] += 0 < newest < STEPS
+            later = (run / "checkpoints").glob("step-*")
+            done["half_written"] += any(int(path.name.removeprefix("step-")) > newest for path in later)
         done["ended"] += 1
         done["equal"] += digest(run) == digest(whole)
     return {"processes": processes, **done}
