@@ -65,7 +65,8 @@ lint: venv ## check style with ruff
 	$(PY) -m ruff check .
 
 typecheck: venv ## check types with mypy
-	$(PY) -m mypy processing_archbert modeling_archbert archbert examples metrics
+	$(PY) -m mypy processing_archbert modeling_archbert archbert examples dataset_scripts
+	$(PY) -m mypy metrics
 
 data: venv ## generate the first networks of AutoNet into DATA (TRAIN_, VALIDATION_, TEST_ARCHITECTURES); goes on
 	$(PY) -m dataset_scripts.autonet.generate_autonet --out $(DATA) --num_train $(TRAIN_ARCHITECTURES) \

@@ -38,7 +38,7 @@ from .publish_contents import (
     space_upload,
 )
 
-_FAILURES = (HfHubHTTPError.__bases__[0], OSError, RuntimeError)
+_FAILURES: tuple[type[Exception], ...] = (HfHubHTTPError.__bases__[0], OSError, RuntimeError)
 """What the client raises; the first is the base of its HTTP library's errors, such as a connection that was cut."""
 KEPT = (".gitattributes",)
 """Files that the Hub itself puts into a repository."""

@@ -74,7 +74,7 @@ class _WritingHandler(_Handler):
         if not exists:
             self.server.repositories[key] = _Repository({MAIN: _Branch({".gitattributes": b"*.parquet filter=lfs\n"})})
         where = f"http://{self.headers['Host']}/{key}"
-        self._json({"url": where, "name": name, "id": name}, status=409 if exists else 200)
+        return self._json({"url": where, "name": name, "id": name}, status=409 if exists else 200)
 
     def _branch(self, repository: _Repository, fields: Mapping[str, str], body: bytes) -> None:
         if fields["branch"] in repository.branches:
