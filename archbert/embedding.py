@@ -34,10 +34,9 @@ class Embedder:
         self.config: Any = self.model.config
 
     @staticmethod
-    @lru_cache(maxsize=1)
     def shared(model: str | None = None) -> Embedder:
-        """One embedder for each checkpoint, loaded once."""
-        return Embedder(model)
+        """The embedder of a checkpoint, which is loaded once; the last one is kept."""
+        return _embedder(find_model(model))
 
     def architectures(self, graphs: Iterable[ArchitectureGraph], batch_size: int = 1) -> np.ndarray:
         """Embeddings of graphs, float32 (graphs, d); by default one at a time, so that no other changes a result."""
@@ -51,3 +50,8 @@ class Embedder:
         """Probability that a statement holds, from its cosine; None where the checkpoint has no calibration."""
         scale, bias = self.config.similarity_scale, self.config.similarity_bias
         return None if scale is None or bias is None else float(1 / (1 + np.exp(-(cosine * scale + bias))))
+
+
+@lru_cache(maxsize=1)
+def _embedder(name: str) -> Embedder:
+    return Embedder(name)

@@ -191,10 +191,10 @@ def _uploads(options: argparse.Namespace, scratch: Path) -> Iterator[Upload]:
         build = build or str(Path(options.data_dir) / f"{name}-full")
         yield from dataset_uploads(name, build, hub_dir, owner, scratch / "datasets" / name)
     kinds: list[tuple[Path, list[str] | None, Callable[..., Upload]]] = [
-        (hub_dir, options.index, index_upload),
+        (hub_dir, options.index if (hub_dir / "index").is_dir() else [], index_upload),
         (source / "metrics", options.metrics, metric_upload),
         (hub_dir / "models", options.models, model_upload),
-        (source / "examples", options.space, space_upload),
+        (source / "examples", options.space if (source / "examples" / "space").is_dir() else [], space_upload),
     ]
     for folder, names, upload in kinds:
         for name in _names(folder, names):

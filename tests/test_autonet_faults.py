@@ -277,8 +277,9 @@ def started(folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "dataset_scripts.autonet.generate_autonet", "--out", str(folder)]
     command += ["--num_train", "5000", "--size", "tiny", "--num_proc", "2"]
     process = subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "80"}
-    )
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "80"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )  # fmt: skip
     deadline = time.monotonic() + LONGEST_WAIT
     while len(children(process.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -26,7 +26,17 @@ from space_app import ROOT, SPACE, served, small_tasks
 
 from archbert_space import views
 from archbert_space.limits import Limits
-from archbert_space.networks import CONFIG, FILE, NAME, DemoError, Given, Networks, given_text
+from archbert_space.networks import (
+    CONFIG,
+    FILE,
+    NAME,
+    DemoError,
+    Given,
+    Networks,
+    can_be_built,
+    given_text,
+    names_to_choose,
+)
 from archbert_space.pictures import Pictures
 from archbert_space.results import CANNOT_TELL, COMPUTED, PREDICTED
 from archbert_space.tasks import Tasks, is_english
@@ -257,6 +267,19 @@ def test_search_finds_filters_and_refuses(tasks: Tasks) -> None:
                                       ("a cnn", "", 0, "1 to 20"), ("сеть", "", 5, "English")):  # fmt: skip
         with pytest.raises(DemoError, match=said):
             tasks.search(query, where, limit)
+
+
+def test_networks_of_libraries_that_are_not_installed_cannot_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archbert_space.networks.find_spec", lambda library: None)
+    assert can_be_built("bert") and can_be_built("owner/name") and not can_be_built("timm:resnet50")
+    monkeypatch.setattr("archbert_space.networks.find_spec", lambda library: library)
+    assert can_be_built("timm:resnet50")
+
+
+def test_configs_of_the_index_are_names(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.networks, "known", {"bert-tiny": json.dumps(BERT)})
+    assert tasks.networks.read(Given(NAME, "bert-tiny")).graph.num_parameters == 59_200
+    assert {"bert", "bert-tiny"} <= set(names_to_choose(tasks.networks))
 
 
 def test_diff_says_what_changed(tasks: Tasks) -> None:

@@ -239,9 +239,13 @@ def test_a_large_file_is_refused_in_the_page(page: Page, tmp_path: Path) -> None
         file.truncate(2 * 2**30)
     choose(page, "first", "File")
     page.locator("#first-file input[type=file]").set_input_files(str(large))
-    expect(page.get_by_text(re.compile("exceeds|too large|larger than", re.IGNORECASE)).first).to_be_visible(
-        timeout=PATIENCE
-    )
+    told = page.locator(".ab-too-large")
+    expect(told).to_contain_text("large.gguf has 2,048 MiB; 100 MiB are allowed", timeout=PATIENCE)
+    small = tmp_path / "config.json"
+    small.write_text(SMALL_BERT)
+    page.locator("#first-file input[type=file]").set_input_files(str(small))
+    expect(page.locator("#first-status")).to_contain_text("BertModel", timeout=PATIENCE)
+    expect(told).to_have_count(0)
 
 
 def test_every_tab_fits_on_a_phone(phone: Page) -> None:

@@ -18,6 +18,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,12 @@ def _named(name: str) -> tuple[str, str, bool]:
             "upload files, and paste configs."
         )
     raise DemoError(unknown_type(clean(name, 100)).replace(" and no file", ""))
+
+
+def can_be_built(name: str) -> bool:
+    """Whether the library of a name, `torchvision:NAME` or `timm:NAME`, is installed; True for other names."""
+    library = name.partition(":")[0].lower() if ":" in name else ""
+    return library not in LIBRARIES or find_spec(library) is not None
 
 
 def _library(function: Any, argument: str) -> None:

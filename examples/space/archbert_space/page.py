@@ -12,7 +12,7 @@ import gradio as gr
 from . import views
 from .endpoints import endpoints
 from .limits import Limits
-from .networks import CONFIG, FILE, FILE_KINDS, KINDS, NAME, DemoError, Given, Network
+from .networks import CONFIG, FILE, FILE_KINDS, KINDS, NAME, DemoError, Given, Network, can_be_built
 from .pictures import MAX_DETAIL
 from .results import Result
 from .tasks import MAX_HITS, Tasks
@@ -84,7 +84,7 @@ class Page:
     def build(self) -> gr.Blocks:
         """The app."""
         with gr.Blocks(title="ArchBERT", analytics_enabled=False, fill_width=True, delete_cache=CACHE_SECONDS) as app:
-            gr.HTML(_header(self.tasks.checkpoint.name, len(self.tasks.checkpoint.index)))
+            gr.HTML(_header(self.tasks))
             with gr.Row(elem_classes="ab-main"):
                 with gr.Column(scale=0, min_width=330, elem_classes="ab-side"):
                     first = self._picker("Network", FIRST, "first")
@@ -210,7 +210,7 @@ class Page:
             limit = gr.Slider(1, MAX_HITS, 5, step=1, label="Networks", elem_id="limit")
         card = _card("hits")
         chosen = gr.Dropdown([], label="Draw", visible=False, elem_id="hit")
-        view = self._view("The best network is drawn here.")
+        view = self._view("The best of them is drawn here.")
 
         def run(way: str, typed: str, facts: str, most: int, *fields: Any) -> Iterator[list[Any]]:
             yield from self._found(given(*fields) if way == BY_NETWORK else typed, facts, most)
@@ -288,11 +288,15 @@ class Page:
             yield [views.error_card(_told(error)), gr.update(visible=False), *nothing]
             return
         card = views.hits_card(hits, len(self.tasks.checkpoint.index))
-        choices = [(hit.name, hit.source) for hit in hits]
-        chooser = gr.update(choices=choices, value=hits[0].source if hits else None, visible=bool(hits))
+        choices = [(hit.name, hit.source) for hit in hits if can_be_built(hit.source)]
+        first = choices[0][1] if choices else None
+        chooser = gr.update(choices=choices, value=first, visible=bool(choices))
         yield [card, chooser, *kept]
-        if hits:
-            yield [card, chooser, *self._drawn(Given(NAME, hits[0].source), 0, ())]
+        if first is not None:
+            yield [card, chooser, *self._drawn(Given(NAME, first), 0, ())]
+        else:
+            told = "What was found is of torchvision or timm, which this page has not." if hits else "Nothing to draw."
+            yield [card, chooser, views.placeholder(told), gr.update(visible=False), None]
 
     def _drawn(self, source: Given, detail: int, nodes: tuple[int, ...]) -> list[Any]:
         """Values for `View.outputs`."""
@@ -336,10 +340,12 @@ def _told(error: Exception) -> str:
     return "This should not have happened; it was written to the log. Try another network, or other words."
 
 
-def _header(checkpoint: str, size: int) -> str:
+def _header(tasks: Tasks) -> str:
+    checkpoint, size = tasks.checkpoint.name, len(tasks.checkpoint.index)
     return (
-        '<header class="ab-header"><h1>ArchBERT</h1><p>Ask a neural network about itself. It is read as a graph: '
-        "no weights are loaded, nothing is ever unpickled.</p>"
+        f'<header class="ab-header" data-upload-mib="{tasks.limits.upload_mib}"><h1>ArchBERT</h1>'
+        "<p>Ask a neural network about itself. It is read as a graph: no weights are loaded, nothing is ever "
+        "unpickled.</p>"
         f"<span>{views.text(checkpoint, 60)} \u00b7 {size:,} networks indexed</span></header>"
     )
 

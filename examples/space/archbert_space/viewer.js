@@ -1,4 +1,4 @@
-/* Drawings that can be moved and zoomed. Gradio replaces them at will, so everything is found anew at every event. */
+/* Drawings that can be moved and zoomed, and uploads that are too large. Gradio replaces them at will, so everything is found anew at every event. */
 (() => {
   "use strict";
   const MAX_SCALE = 6, MARGIN = 16;
@@ -127,6 +127,29 @@
     else return;
     event.preventDefault();
   });
+
+  /* A file that is too large is refused here, before anything of it is sent. */
+  function checkSize(event, files) {
+    const area = event.target instanceof Element && event.target.closest("[id$='-file']");
+    if (!area || !files) return;
+    area.parentElement.querySelectorAll(":scope > .ab-too-large").forEach((old) => old.remove());
+    const limit = Number(document.querySelector(".ab-header").dataset.uploadMib);
+    const large = [...files].find((file) => file.size > limit * 2 ** 20);
+    if (!large) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (event.target instanceof HTMLInputElement) event.target.value = "";
+    const told = document.createElement("p"), size = Math.ceil(large.size / 2 ** 20).toLocaleString("en");
+    told.className = "ab-read ab-unread ab-too-large";
+    told.setAttribute("role", "alert");
+    told.textContent = `${large.name.slice(0, 100)} has ${size} MiB; ${limit} MiB are allowed. Of a network on the Hub ` +
+      "give the id, of weights the config.json beside them.";
+    area.after(told);
+  }
+  document.addEventListener("change", (event) => {
+    if (event.target instanceof HTMLInputElement && event.target.type === "file") checkSize(event, event.target.files);
+  }, true);
+  document.addEventListener("drop", (event) => checkSize(event, event.dataTransfer && event.dataTransfer.files), true);
 
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => fit(target)));
   function prepare() {
