@@ -152,7 +152,7 @@ def _pool(jobs: int) -> Iterator[Executor]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    from .processes import ignore_interrupts, interrupts_held
+    from processing_archbert.interrupts_archbert import ignore_interrupts, interrupts_held
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["processing_archbert.sources_archbert", "processing_archbert.tracing_archbert"])

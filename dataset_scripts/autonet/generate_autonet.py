@@ -20,7 +20,6 @@ import logging
 import multiprocessing
 import os
 import shutil
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,11 +30,12 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 import torch
 from tqdm.auto import tqdm
+
+from processing_archbert.interrupts_archbert import ignore_interrupts, interrupts_held
 
 from .build_autonet import (
     WORK,
@@ -237,7 +237,7 @@ def _executor(num_proc: int) -> Iterator[Executor | None]:
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        with _interrupts_held():
+        with interrupts_held():
             for _ in range(num_proc):
                 pool.submit(os.getpid)  # starts a process
         yield pool
@@ -249,31 +249,10 @@ def _executor(num_proc: int) -> Iterator[Executor | None]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """An interrupt comes after the block, and never to processes that are started in it: none is left half started.
-
-    The mask of signals is what those inherit. It holds for one thread only, so here the handler waits as well.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    held: list[tuple[int, FrameType | None]] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
-    if held and callable(handler):
-        handler(*held[0])
-
-
 def _start_worker() -> None:
     """One thread; interrupts are left to the parent, and a worker ends when the parent has been killed."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
