@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from captions import caption_batch
-from real_networks import RealNetworks
-from real_statements import Fact, MadeStatement, join_facts
+from real_claims import CLAIM_KINDS, Claim
+from real_networks import Group, RealNetworks
+from real_statements import MadeStatement, join_facts
 
 from blocks import ANSWER_IDS, IGNORED
 from dataset_scripts.autonet.claims_autonet import CLAIM_TYPES
@@ -22,8 +23,7 @@ from processing_archbert import ANSWERS
 from reading import INTENTS, TextRows
 
 BlockMaker = Callable[[int], dict[str, torch.Tensor]]
-FACT = "fact"
-REAL_CLAIM_TYPES: tuple[str, ...] = (*CLAIM_TYPES, FACT)
+REAL_CLAIM_TYPES: tuple[str, ...] = (*CLAIM_TYPES, *CLAIM_KINDS)
 """`claim_types` of a model that learns statements of AutoNet and of real networks."""
 MOST_FACTS = 3
 """Facts that a made statement joins."""
@@ -82,6 +82,8 @@ class RealBlocks:
         questions: questions per block.
         made: share of the statements that are made of facts; the others are sentences and queries of the data.
         siblings: architectures of one family that are drawn together.
+        matched: part of the blocks of which half the architectures are those of matched groups of `descriptions`,
+            with the statements of these groups among those of the block.
         seed: of what is drawn.
         op_replacement: part of the op types that are given by the pieces of their names.
     """
@@ -96,12 +98,14 @@ class RealBlocks:
         questions: int = 0,
         made: float = 0.5,
         siblings: int = 3,
+        matched: float = 0.6,
         seed: int = 0,
         op_replacement: float = 0.0,
     ) -> None:
         self.networks, self.processor = networks, processor
         self.graphs, self.statements, self.questions = min(graphs, len(networks.rows)), statements, questions
-        self.made, self.siblings, self.seed, self.op_replacement = made, siblings, seed, op_replacement
+        self.made, self.siblings, self.matched = made, siblings, matched
+        self.seed, self.op_replacement = seed, op_replacement
         self.clones = networks.clone_labels()
         self.truth = networks.split.answers() if questions else None
         self._said = np.stack([said.cells for said in networks.said])
@@ -112,9 +116,9 @@ class RealBlocks:
     def __call__(self, block: int) -> dict[str, torch.Tensor]:
         """The block of this number: keyword arguments of `ArchBertForPreTraining`."""
         rng = np.random.default_rng([self.seed, block, 3])
-        chosen = self.chosen_graphs(rng)
+        chosen, first = self.chosen_graphs(rng)
         asked = self._asked(rng, chosen)
-        stated = self._stated(rng, chosen)
+        stated = self._stated(rng, chosen, first)
         texts = [*asked, *stated]
         batch = self.processor.collate(
             texts,
@@ -127,20 +131,32 @@ class RealBlocks:
         clones = torch.from_numpy(self.clones[np.ix_(chosen, chosen)])
         return dict(batch) | labels | _readings(len(asked), facts) | {"clone_labels": clones}
 
-    def chosen_graphs(self, rng: np.random.Generator) -> np.ndarray:
-        """Distinct architectures of like size, some of each drawn family."""
+    def chosen_graphs(self, rng: np.random.Generator) -> tuple[np.ndarray, list[int]]:
+        """Distinct architectures of like size, some of each drawn family; and the statements of matched groups."""
         limit, _, share = SIZES[int(rng.choice(len(SIZES), p=[size[1] for size in SIZES]))]
         count = max(2, round(self.graphs * share))
         small = np.flatnonzero(self._tokens <= (limit or self._tokens.max()))
         fitting = set(small.tolist()) if len(small) >= count else set(range(len(self._tokens)))
-        chosen: list[int] = []
+        groups = self._matched_groups(rng, fitting, count // 2) if rng.random() < self.matched else []
+        chosen = list(dict.fromkeys(side for group in groups for side in (group.right, group.wrong)))
         for family in rng.permutation(len(self._families)).tolist():
             members = [member for member in self._families[family] if member in fitting]
-            chosen += rng.permutation(members)[: self.siblings].tolist()
+            chosen += [index for index in rng.permutation(members)[: self.siblings].tolist() if index not in chosen]
             if len(chosen) >= count:
                 break
         rest = [index for index in rng.permutation(sorted(fitting)).tolist() if index not in set(chosen)]
-        return np.array([*chosen, *rest][:count], dtype=np.int64)
+        return np.array([*chosen, *rest][:count], dtype=np.int64), [group.said for group in groups]
+
+    def _matched_groups(self, rng: np.random.Generator, fitting: set[int], count: int) -> list[Group]:
+        """Groups of architectures that fit, of about `count` architectures."""
+        drawn: list[Group] = []
+        for place in rng.permutation(len(self.networks.groups)).tolist():
+            group = self.networks.groups[place]
+            if group.right in fitting and group.wrong in fitting:
+                drawn.append(group)
+            if 2 * len(drawn) >= count:
+                break
+        return drawn
 
     def _asked(self, rng: np.random.Generator, chosen: np.ndarray) -> dict[str, int]:
         """Distinct questions that were asked of these graphs -> intent."""
@@ -153,26 +169,29 @@ class RealBlocks:
         return drawn
 
     def _stated(
-        self, rng: np.random.Generator, chosen: np.ndarray
-    ) -> dict[str, tuple[np.ndarray, tuple[Fact, ...] | None]]:
-        """Texts -> what they are of these graphs (int8), and their facts where known; none is one-sided."""
-        found: dict[str, tuple[np.ndarray, tuple[Fact, ...] | None]] = {}
+        self, rng: np.random.Generator, chosen: np.ndarray, first: Sequence[int]
+    ) -> dict[str, tuple[np.ndarray, tuple[Claim, ...]]]:
+        """Texts -> what they are of these graphs (int8), and their claims where known; none is one-sided."""
+        found: dict[str, tuple[np.ndarray, tuple[Claim, ...]]] = {}
+        for number in first:
+            said = self.networks.said[number]
+            found[said.text] = (said.cells[chosen], said.claims)
         for _ in range(_DRAWS * self.statements):
             if len(found) == self.statements:
                 break
             anchor = int(rng.choice(chosen))
-            facts: tuple[Fact, ...] | None = None
             if rng.random() < self.made:
                 text, facts, cells = self._made(rng, anchor)
+                claims = tuple(fact.claim for fact in facts)
             else:
                 true = np.flatnonzero(self._said[:, anchor] == 1)
                 if not len(true):
                     continue
                 said = self.networks.said[int(rng.choice(true))]
-                text, cells = said.text, said.cells
+                text, cells, claims = said.text, said.cells, said.claims
             here = cells[chosen]
             if text not in found and (here == 1).any() and (here == 0).any():
-                found[text] = (here, facts)
+                found[text] = (here, claims)
         return found
 
     def _made(self, rng: np.random.Generator, anchor: int) -> MadeStatement:
@@ -205,22 +224,23 @@ class RealBlocks:
         return result
 
 
-def _readings(asked: int, said: list[tuple[Fact, ...] | None]) -> dict[str, torch.Tensor]:
-    """`slot_labels`, `claim_labels` and `value_labels` of statements whose facts are known, one claim for each."""
+def _readings(asked: int, said: list[tuple[Claim, ...]]) -> dict[str, torch.Tensor]:
+    """`slot_labels`, `claim_labels` and `value_labels` of statements whose claims are known."""
     texts = asked + len(said)
     slots = torch.full((texts, NUM_SLOTS, len(ANSWERS)), float(IGNORED))
     types = torch.full((texts, NUM_CLAIMS), IGNORED)
     values = torch.full((texts, NUM_CLAIMS), float(IGNORED))
-    for row, facts in enumerate(said, start=asked):
-        if facts is None:
+    for row, claims in enumerate(said, start=asked):
+        if not claims:
             continue
         types[row] = 0
-        for claim, fact in enumerate(facts[:NUM_CLAIMS]):
-            types[row, claim] = 1 + REAL_CLAIM_TYPES.index(FACT)
-            values[row, claim] = IGNORED if fact.number is None else fact.number
-            if fact.subject:
-                slots[row, 2 * claim] = 0.0
-                slots[row, 2 * claim, [ANSWER_IDS[answer] for answer in fact.subject]] = 1.0
+        for place, claim in enumerate(claims[:NUM_CLAIMS]):
+            types[row, place] = 1 + REAL_CLAIM_TYPES.index(claim.kind)
+            values[row, place] = IGNORED if claim.number is None else claim.number
+            known = [ANSWER_IDS[answer] for answer in claim.subject if answer in ANSWER_IDS]
+            if known:
+                slots[row, 2 * place] = 0.0
+                slots[row, 2 * place, known] = 1.0
     return {"slot_labels": slots, "claim_labels": types, "value_labels": values}
 
 

@@ -29,9 +29,12 @@ def new_processor(config: ArchBertConfig, tokenizer: Any) -> ArchBertProcessor:
         op_piece_length=config.op_piece_length,
         max_blocks=config.max_blocks,
         extraction_version=EXTRACTION_VERSION,
+        exact_numbers=config.reasoning_numbers,
         **limit,
     )
-    return ArchBertProcessor(extractor, tokenizer, max_text_length=MAX_TEXT_LENGTH)
+    return ArchBertProcessor(
+        extractor, tokenizer, max_text_length=MAX_TEXT_LENGTH, text_numbers=config.reasoning_numbers
+    )
 
 
 def new_config(preset: str, overrides: dict[str, Any]) -> ArchBertConfig:

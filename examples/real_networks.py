@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from real_claims import Claim, claims_said
 from real_statements import Fact, facts_of
 
 from dataset_scripts.tvhf.search_tvhf import predicate_cells
@@ -22,10 +23,19 @@ ALIKE, UNALIKE = 1.0, 0.0
 
 
 class Said(NamedTuple):
-    """A text and what it is of each architecture: int8 (architectures,) of `TRUE`, `FALSE` and `UNKNOWN`."""
+    """A text, what it is of each architecture (int8 (n,) of `TRUE`, `FALSE` and `UNKNOWN`), and its claims."""
 
     text: str
     cells: np.ndarray
+    claims: tuple[Claim, ...]
+
+
+class Group(NamedTuple):
+    """Number of a text among `RealNetworks.said`, and of an architecture of which it is true and of one it is not."""
+
+    said: int
+    right: int
+    wrong: int
 
 
 @dataclass
@@ -76,11 +86,21 @@ class RealNetworks:
     @cached_property
     def said(self) -> list[Said]:
         """Sentences, queries and supporting texts of this split, each text once, true of one of them at least."""
-        found: dict[str, np.ndarray] = {}
-        for text, cells in (*self._sentences(), *self._queries(), *self._supporting()):
-            if (cells == TRUE).any() and (cells == FALSE).any():
-                found.setdefault(text, cells)
-        return [Said(text, cells) for text, cells in found.items()]
+        found: dict[str, Said] = {}
+        for text, cells, predicate in (*self._sentences(), *self._queries(), *self._supporting()):
+            if (cells == TRUE).any() and (cells == FALSE).any() and text not in found:
+                found[text] = Said(text, cells, claims_said(text, predicate) if predicate else ())
+        return list(found.values())
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The matched groups of `descriptions`: a sentence, and two architectures of which one side is true."""
+        number = {said.text: place for place, said in enumerate(self.said)}
+        found: dict[str, list[Any]] = defaultdict(lambda: [None, None, None])
+        for row in statement_rows(self, "descriptions"):
+            found[row["group"]][row["label"]] = row["graph"]
+            found[row["group"]][2] = number.get(row["text"])
+        return [Group(*members[::-1]) for members in found.values() if None not in members]
 
     def clone_labels(self) -> np.ndarray:
         """Which architectures are alike: float32 (n, n), 1 alike, 0 not, NaN unknown.
@@ -102,26 +122,27 @@ class RealNetworks:
     def _files(self) -> list[Path]:
         return sorted((self.folder / "architectures").glob(f"{self.name}-*.parquet"))
 
-    def _sentences(self) -> list[tuple[str, np.ndarray]]:
+    def _sentences(self) -> list[tuple[str, np.ndarray, str]]:
         sentences, truth = (list(load_rows(str(self.folder), config, "train")) for config in ("sentences", "truth"))
         order = {name: column for column, name in enumerate(sorted(_arch_ids(self.folder)))}
         columns = [order[row["arch_id"]] for row in self.rows]
         cells = read_truth(truth)[:, columns]
-        return [(row["text"], line) for row, line in zip(sentences, cells, strict=True) if row["split"] == self.name]
+        return [(row["text"], line, row["predicate"]) for row, line in zip(sentences, cells, strict=True)
+                if row["split"] == self.name]  # fmt: skip
 
-    def _queries(self) -> list[tuple[str, np.ndarray]]:
+    def _queries(self) -> list[tuple[str, np.ndarray, str]]:
         found = []
         for row in load_rows(str(self.folder), "search", self.name):
             cells = np.full(len(self.rows), FALSE, dtype=np.int8)
             for key, value in (("relevant", TRUE), ("ignored", UNKNOWN)):
                 cells[[self.index[name] for name in row[key] if name in self.index]] = value
-            found.append((row["query"], cells))
+            found.append((row["query"], cells, row["predicate"]))
         return found
 
-    def _supporting(self) -> list[tuple[str, np.ndarray]]:
+    def _supporting(self) -> list[tuple[str, np.ndarray, str]]:
         rows = {row["text"]: row["predicate"] for row in load_rows(str(self.folder), "bimodal_clones", self.name)}
         cells = {predicate: predicate_cells(predicate, self.architectures) for predicate in set(rows.values())}
-        return [(text, cells[predicate]) for text, predicate in rows.items()]
+        return [(text, cells[predicate], predicate) for text, predicate in rows.items()]
 
 
 def load_real(folder: str, name: str, cache_dir: str | None = None, questions: str = "aqa") -> RealNetworks:

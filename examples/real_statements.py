@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from real_claims import Claim, claims_of
 
 from dataset_scripts.tvhf.search_tvhf import all_true, predicate_cells
-from processing_archbert.questions_archbert import LAYER_NAMES
 
 LEAST_SIDE = 2
 """A fact that is true, or false, of fewer architectures than this teaches nothing but a name."""
@@ -109,15 +109,6 @@ _LAYERS = {"Conv1d": "a 1D convolution", "Conv2d": "a 2D convolution", "Conv3d":
            "Hardswish": "Hardswish", "ReLU6": "ReLU6", "Tanh": "tanh", "Embedding": "an embedding table",
            "Softmax": "a softmax",
            "GELU": "GELU", "SiLU": "SiLU", "ReLU": "ReLU", "Upsample": "an upsampling layer"}  # fmt: skip
-_ATTENTION, _NORMS = ("scaled_dot_product_attention", "MultiheadAttention"), ("LayerNorm", "RMSNorm")
-_SUBJECTS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("heads", "kv_heads", "head_dim", "window", "attention_layers", "attention", "some.window",
-                     "some.cross"), _ATTENTION),
-    "hidden": _NORMS, "intermediate": ("Linear",), "norm_position": _NORMS, "rotary": ("RotaryEmbedding",),
-    **dict.fromkeys(("vocabulary", "positions", "token_types"), ("Embedding",)),
-    **dict.fromkeys(("patch", "stem_kernel", "stem_stride", "grouped", "depthwise"), ("Conv2d",)),
-}  # fmt: skip
-"""Topic -> the layers that show what is said of it."""
 _KERNELS = ("1x1", "3x3", "5x5", "7x7", "4x4", "2x2")
 _SIZES = tuple(
     round(digit * 10**power) for power in range(6, 11) for digit in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8.5)
@@ -132,15 +123,13 @@ class Fact(NamedTuple):
     Attributes:
         phrases: ways to say it, nouns that follow "with".
         topic: facts of one topic are never joined.
-        number: the number in it, None without one.
-        subject: answers (layers, a kernel size) that name the nodes which show it; none where these are no layers.
+        claim: what it claims.
         cells: int8 (architectures,), `truth_tvhf.TRUE`, `FALSE` or `UNKNOWN`.
     """
 
     phrases: tuple[str, ...]
     topic: str
-    number: float | None
-    subject: tuple[str, ...]
+    claim: Claim
     cells: np.ndarray
 
 
@@ -165,10 +154,10 @@ def facts_of(architectures: Sequence[Any]) -> list[Fact]:
         architectures: of `dataset_scripts.tvhf.truth_tvhf.load_architectures`.
     """
     found = []
-    for predicate, topic, number, phrases in _predicates():
+    for predicate, topic, phrases in _predicates():
         cells = predicate_cells(predicate, architectures)
         if min((cells == 1).sum(), (cells == 0).sum()) >= LEAST_SIDE:
-            found.append(Fact(phrases, topic, number, _subject(predicate, topic), cells))
+            found.append(Fact(phrases, topic, claims_of(predicate)[0], cells))
     return found
 
 
@@ -180,39 +169,28 @@ def join_facts(rng: np.random.Generator, facts: Sequence[Fact]) -> MadeStatement
     return MadeStatement(frame[0].upper() + frame[1:], tuple(facts), all_true([fact.cells for fact in facts]))
 
 
-def _subject(predicate: str, topic: str) -> tuple[str, ...]:
-    """What names the nodes that show a fact, see `Fact`."""
-    if predicate.startswith("kernel("):
-        layer, kernel = predicate.removeprefix("kernel(").removesuffix(")").split(", ")
-        return layer, kernel.replace("x", "*")
-    named = predicate.split(" == ")[-1]
-    if named in LAYER_NAMES or topic in LAYER_NAMES:
-        return (named if named in LAYER_NAMES else topic,)
-    return _SUBJECTS.get(topic.split(".")[-1], _SUBJECTS.get(topic, ()))
-
-
-def _predicates() -> Iterator[tuple[str, str, float | None, tuple[str, ...]]]:
-    """Predicate, topic, number and phrases of every fact that may be asked."""
+def _predicates() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Predicate, topic and phrases of every fact that may be asked."""
     for name, (values, phrases) in _NUMBERS.items():
         for value in values:
             said = tuple(phrase.format(n=word) for phrase in phrases for word in _written(value))
-            yield f"{name} == {value}", name, float(value), said
+            yield f"{name} == {value}", name, said
             if name in _SCOPED:
                 for scope, words in _SCOPES.items():
                     scoped = tuple(f"{phrase} {word}" for phrase in said for word in words)
-                    yield f"{scope}{name} == {value}", f"{scope}{name}", float(value), scoped
+                    yield f"{scope}{name} == {value}", f"{scope}{name}", scoped
     for predicate, phrases in _WORDS.items():
-        yield predicate, predicate.removeprefix("not ").split()[0], None, phrases
+        yield predicate, predicate.removeprefix("not ").split()[0], phrases
     for layer, phrase in _LAYERS.items():
-        yield f"contains({layer})", layer, None, (phrase,)
-        yield f"lacks({layer})", layer, None, (f"no {phrase.removeprefix('an ').removeprefix('a ')}",)
+        yield f"contains({layer})", layer, (phrase,)
+        yield f"lacks({layer})", layer, (f"no {phrase.removeprefix('an ').removeprefix('a ')}",)
     for kernel in _KERNELS:
-        yield f"kernel(Conv2d, {kernel})", "kernel", None, (f"{kernel} kernels", f"a {kernel} convolution")
+        yield f"kernel(Conv2d, {kernel})", "kernel", (f"{kernel} kernels", f"a {kernel} convolution")
     for size in _SIZES:
         said = tuple(_amount(size))
-        yield f"parameters ~ {size}", "parameters", float(size), tuple(f"about {s}" for s in said)
-        yield f"parameters < {size}", "parameters", float(size), tuple(f"fewer than {s}" for s in said)
-        yield f"parameters > {size}", "parameters", float(size), tuple(f"more than {s}" for s in said)
+        yield f"parameters ~ {size}", "parameters", tuple(f"about {s}" for s in said)
+        yield f"parameters < {size}", "parameters", tuple(f"fewer than {s}" for s in said)
+        yield f"parameters > {size}", "parameters", tuple(f"more than {s}" for s in said)
 
 
 def _written(number: int) -> list[str]:

@@ -6,6 +6,7 @@ Evaluates architecture search (AS) on real networks of unseen clusters: which ne
     accelerate launch examples/run_search.py --init_from runs/multitask --max_steps 500 --output_dir runs/search-tuned
 
 Networks are ranked by the cosine of their embedding with that of the query, those of the query's split or all of them.
+Where the checkpoint has a reasoning head, it then judges the first `--judged` of them, and orders these anew.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works wi
 from real_evaluation import RealTask, RealTaskArguments, close_task, open_task, table_of
 from real_networks import architecture_embeds, text_embeds
 
-from dataset_scripts.tvhf.metrics_tvhf import search_metrics
+from dataset_scripts.tvhf.metrics_tvhf import Ranker, search_metrics
+from evaluation import reasoning_scores
 
 COLUMNS = ("nDCG@10", "MAP", "R-precision")
-COSINE = "ArchBERT, cosine"
+COSINE, JUDGED = "ArchBERT, cosine", "ArchBERT, cosine, the first judged"
 NETWORK_SPLITS = ("train", "validation", "test", "test_new")
 
 
@@ -38,6 +40,9 @@ class SearchArguments(RealTaskArguments):
     """Arguments of search."""
 
     output_dir: str = field(default="runs/search", metadata={"help": "where everything is written"})
+    judged: int = field(
+        default=40, metadata={"help": "networks of each query that the reasoning head orders; 0: none"}
+    )
 
 
 class Ranking:
@@ -77,6 +82,23 @@ class Ranking:
         queries = text_embeds(self.task.model, self.task.processor, [row["query"] for row in rows])
         return np.asarray((queries @ self.embeds.T).double().numpy())
 
+    def judged(self, rows: Sequence[Mapping[str, Any]], count: int) -> np.ndarray:
+        """Scores as of `cosines`; the first `count` of what each query ranks come first, by both heads."""
+        task, scores = self.task, self.cosines(rows)
+        asked = []
+        for number, row in enumerate(rows):
+            ranked = np.array([row["pool"] == "all" or self.splits[name] == row["split"] for name in self.names])
+            first = np.argsort(-np.where(ranked, scores[number], -np.inf))[:count]
+            asked += [{"text": row["query"], "graph": place, "query": number} for place in first.tolist()]
+        encodings = [e for networks in self.networks.values() for e in networks.split.encodings]
+        logits = reasoning_scores(task.model, task.processor, encodings, asked, task.accelerator)
+        config, found = task.model.config, scores - 1000.0
+        scale, bias = config.similarity_scale or 1.0, config.similarity_bias or 0.0
+        for row, logit in zip(asked, logits, strict=True):
+            place = row["query"], row["graph"]
+            found[place] = logit + scores[place] * scale + bias
+        return found
+
 
 def main(arguments: SearchArguments) -> list[dict[str, Any]]:
     """Fine-tune if asked to, evaluate and save; returns a table for each split, kind of query and pool."""
@@ -85,11 +107,16 @@ def main(arguments: SearchArguments) -> list[dict[str, Any]]:
     tables = []
     for split in task.splits:
         rows = task.rows("search", split)
-        found = search_metrics(ranking.cosines, rows, ranking.names, ranking.splits, task.clusters)
-        for part, figures in found.items():
+        ways: dict[str, Ranker] = {COSINE: ranking.cosines}
+        if task.model.config.use_reasoning_head and arguments.judged:
+            ways[JUDGED] = partial(ranking.judged, count=arguments.judged)
+        found = {
+            name: search_metrics(way, rows, ranking.names, ranking.splits, task.clusters) for name, way in ways.items()
+        }
+        for part in found[COSINE]:
             tables.append(table_of(
                 task, "run_search.py", f"AS on real networks, {split}, {part}", "search", split, part,
-                {COSINE: figures}, COLUMNS,
+                {name: parts[part] for name, parts in found.items()}, COLUMNS,
             ))  # fmt: skip
     return close_task(task, tables)
 

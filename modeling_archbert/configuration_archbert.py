@@ -37,6 +37,8 @@ class ArchBertConfig(PreTrainedConfig):
         max_blocks: the most block tokens of a graph.
         use_attributes, use_shapes, use_edges, use_node_features, use_graph_token, use_block_tokens: parts of the
             input that the model sees.
+        use_cross_encoder: graphs pass through the encoder that text passes through (E_c, eq. 2); the ablation without it
+            takes the states of the graph attention as they are.
         use_op_histogram: the token of the graph carries how often each op occurs.
         number_embedding_size: width of the tables that embed the buckets of shapes and attributes before one linear
             map joins them; `None` embeds each shape dimension at full width and adds them up, as in the paper.
@@ -91,6 +93,7 @@ class ArchBertConfig(PreTrainedConfig):
 
     model_type = "archbert"
     sub_configs_defaults = {"text_config": BertConfig}
+    sub_configs = {"text_config": BertConfig}  # its name before transformers 5.21
 
     text_config: dict | BertConfig | None = None
     ops: list[str] | None = None
@@ -110,6 +113,7 @@ class ArchBertConfig(PreTrainedConfig):
     use_node_features: bool = False
     use_graph_token: bool = False
     use_block_tokens: bool = False
+    use_cross_encoder: bool = True
     use_op_histogram: bool = False
     number_embedding_size: int | None = None
     pooling: Literal["mean", "attention"] = "mean"
@@ -162,6 +166,8 @@ class ArchBertConfig(PreTrainedConfig):
             self.num_ops = len(self.ops)
         if self.id2label is not None and getattr(self, "label2id", None) is None:
             self.label2id = {label: int(index) for index, label in self.id2label.items()}
+        if not isinstance(self.text_config, PreTrainedConfig):  # before transformers 5.21 nobody else does it
+            self.text_config = BertConfig(**(self.text_config or {}))
         super().__post_init__(**kwargs)
 
     @classmethod

@@ -236,7 +236,7 @@ def convolution_kinds(graph: GraphInputs) -> torch.Tensor:
         source, target = graph.edge_index.unbind(-1)
         from_depthwise = depthwise.long().gather(1, source)
         if graph.edge_mask is not None:
-            from_depthwise = from_depthwise * graph.edge_mask.long()
+            from_depthwise = from_depthwise * (graph.edge_mask == 1).long()
         after = after.scatter_add(1, target, from_depthwise)
     pointwise = (columns[KERNEL_H] == 1) & (columns[KERNEL_W] == 1) & ~grouped
     kinds = torch.full_like(graph.node_ids, PLAIN).masked_fill(depthwise, 0)

@@ -244,7 +244,7 @@ class ArchBertGraphEncoder(nn.Module):
         if index is None or not self.use_edges:
             return loops
         shifted = index + (torch.arange(b, device=device) * n).view(b, 1, 1)
-        edges = shifted[mask.bool()] if mask is not None else shifted.reshape(-1, 2)
+        edges = shifted[mask == 1] if mask is not None else shifted.reshape(-1, 2)
         return torch.cat([edges.t(), loops], dim=1)
 
 

@@ -23,7 +23,8 @@ class GraphInputs:
         node_counts: `(B, N)`, how many nodes a token stands for: 1 unfolded, 0 on padding. Default: `node_mask`.
         node_features: `(B, N, 4)` float, count and depths of the node's colour.
         node_mask: `(B, N)`, 1 for nodes, 0 for padding. Default: no padding.
-        edge_mask: `(B, E)`, 1 for edges. Default: no padding.
+        edge_mask: `(B, E)`, 1 for edges; 2 for edges that only say what follows what, and carry no messages (of nodes
+            that a folded graph does not show). Default: no padding.
         reverse_edge_index, reverse_edge_mask: the same for edges to successors, with `fold_direction="both"`.
         graph_features: `(B, 3)` float: log of one plus the number of nodes, edges and parameters.
         op_piece_ids, op_piece_mask: `(B, N, P)`, word pieces of op names that are not in the vocabulary.

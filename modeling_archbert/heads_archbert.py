@@ -16,12 +16,14 @@ from .configuration_archbert import MASK_OP_ID, SPECIAL_OPS
 from .fusion_archbert import ArchBertCrossAttentionHead, ArchBertProductHead, mean_pool
 from .graph_inputs_archbert import GraphInputs
 from .outputs_archbert import ArchitectureEncoding, TextEncoding
-from .reasoning_archbert import ArchBertReasoningHead, pointing_loss
+from .reasoning_archbert import ArchBertReasoningHead, StatementReading, pointing_loss
 
 IGNORED = -100
 """Label of what no loss looks at."""
 CLONE_SCALE, CLONE_MIDDLE = 12.0, 0.5
 """Of cosines between architectures: their scale in the loss, and where alike begins (the paper's threshold)."""
+SAME_NUMBER = 0.06
+"""Logarithms of two numbers that differ by less are of one number, said roughly perhaps."""
 INITIAL_LOG_SCALE = 3.0
 """Of the similarity: the cosines of an untrained encoder differ little, a small scale would hide their gradient."""
 
@@ -119,10 +121,21 @@ class ArchBertAnswerHead(nn.Module):
             types = nn.functional.cross_entropy(reading.types[known].float(), claim_labels[known], reduction="sum")
             losses.append(types / known.sum().clamp(min=1))
         if value_labels is not None:
-            known = value_labels >= 0
-            values = nn.functional.smooth_l1_loss(reading.values[known], value_labels[known].log1p(), reduction="sum")
-            losses.append(values / known.sum().clamp(min=1))
+            losses.append(_value_loss(reading, text.numbers, value_labels))
         return layout.collect(logits.unsqueeze(-1)).squeeze(-1), torch.stack(losses).sum() if losses else None
+
+
+def _value_loss(reading: StatementReading, numbers: torch.Tensor | None, labels: torch.Tensor) -> torch.Tensor:
+    """How far the numbers that claims hold are from `labels (U, C)`, and how little is pointed at them in the text."""
+    known = labels >= 0
+    wanted = labels[known].log1p()
+    losses = nn.functional.smooth_l1_loss(reading.values[known], wanted, reduction="none")
+    if numbers is not None and len(wanted):
+        stated = numbers.unsqueeze(1).expand(reading.pointed.shape)[known]
+        meant = (stated >= 0) & ((stated - wanted.unsqueeze(-1)).abs() < SAME_NUMBER)
+        share = (reading.pointed[known] * meant).sum(dim=-1)
+        losses = losses - torch.where(meant.any(dim=-1), share.clamp(min=1e-6).log(), 0.0)
+    return losses.sum() / known.sum().clamp(min=1)
 
 
 def weighted_mean(losses: torch.Tensor, known: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:

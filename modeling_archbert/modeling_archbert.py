@@ -123,27 +123,41 @@ class ArchBertModel(ArchBertPreTrainedModel):
         weight: Any = self.get_input_embeddings().weight
         return weight
 
-    def encode_texts(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> TextEncoding:
-        """Encode texts, `input_ids (B, T)` and `attention_mask (B, T)`, both int64."""
+    def encode_texts(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        text_numbers: torch.Tensor | None = None,
+    ) -> TextEncoding:
+        """Encode texts, `input_ids (B, T)` and `attention_mask (B, T)` int64, `text_numbers (B, T)` float."""
         mask = self._check_texts(input_ids, attention_mask)
+        if text_numbers is not None and text_numbers.shape != input_ids.shape:
+            raise ValueError(f"text_numbers has shape {tuple(text_numbers.shape)}, but input_ids {tuple(mask.shape)}")
         states = self.text.embeddings(input_ids=input_ids)
         bias = (1 - mask.to(states.dtype)) * MASK_BIAS
         states = self._encode(states, bias)
         mean = mean_pool(states, mask)
-        return TextEncoding(states, mask, mean if self.text_projection is None else self.text_projection(mean))
+        embeds = mean if self.text_projection is None else self.text_projection(mean)
+        return TextEncoding(states, mask, embeds, text_numbers)
 
     def encode_architectures(self, graph: GraphInputs) -> ArchitectureEncoding:
         """Encode architectures."""
         graph.check(self.config, training=self.training)
         tokens = self.graph_encoder(graph, self.get_input_embeddings())
-        tokens = tokens._replace(states=self._encode(tokens.states, tokens.bias))
+        if self.config.use_cross_encoder:
+            tokens = tokens._replace(states=self._encode(tokens.states, tokens.bias))
         if self.pooler is not None:
             return ArchitectureEncoding(tokens, self.pooler(tokens))
         nodes = tokens.states[:, : tokens.weights.shape[1]]
         return ArchitectureEncoding(tokens, mean_pool(nodes, tokens.weights))
 
-    def get_text_features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """J_t of texts: `(B, d)`."""
+    def get_text_features(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        text_numbers: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """J_t of texts: `(B, d)`; `text_numbers` are read by the reasoning head alone."""
         return self.encode_texts(input_ids, attention_mask).embeds
 
     def get_architecture_features(self, **graph: torch.Tensor) -> torch.Tensor:
@@ -179,6 +193,7 @@ class ArchBertModel(ArchBertPreTrainedModel):
         node_sizes: torch.Tensor | None = None,
         architecture_index: torch.Tensor | None = None,
         text_index: torch.Tensor | None = None,
+        text_numbers: torch.Tensor | None = None,
     ) -> ArchBertModelOutput:
         """Encode what is given; texts and graphs are paired row by row, or as the indices say.
 
@@ -187,6 +202,7 @@ class ArchBertModel(ArchBertPreTrainedModel):
             node_ids, ..., node_sizes: see `GraphInputs`.
             architecture_index, text_index: `(P,)` int64; pair p joins text `text_index[p]` with architecture
                 `architecture_index[p]`.
+            text_numbers: `(B, T)` float, see `TextEncoding`; read by the reasoning head alone.
 
         Raises:
             ValueError: for tensors that are absent, of a wrong shape or out of range; naming them.
@@ -290,6 +306,7 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         caption_labels: torch.Tensor | None = None,
         caption_index: torch.Tensor | None = None,
         caption_kind_ids: torch.Tensor | None = None,
+        text_numbers: torch.Tensor | None = None,
         **graph_tensors: Any,
     ) -> ArchBertForPreTrainingOutput:
         """Compute similarity and whichever losses there are labels for.
@@ -311,6 +328,8 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
                 the text may be absent.
             caption_index: `(C,)` int64, the architecture of each caption; row by row by default.
             caption_kind_ids: `(C,)` int64, 1 + index into `config.caption_kinds`, 0 for any kind.
+            text_numbers: `(B, T)` float, the logarithm of one plus the number that a word piece belongs to, -1 without
+                one; the reasoning head copies them (`config.reasoning_numbers`).
             **graph_tensors: the other fields of `GraphInputs`.
         """
         tensors = {"node_ids": node_ids, **graph_tensors}
@@ -318,7 +337,7 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         masked, mam_labels = self._masked(graph, mam_labels)
         shared = masked is None or self.config.mam_shared_pass
         seen = masked if shared and masked is not None else graph
-        text = None if input_ids is None else self.archbert.encode_texts(input_ids, attention_mask)
+        text = None if input_ids is None else self.archbert.encode_texts(input_ids, attention_mask, text_numbers)
         architecture = self.archbert.encode_architectures(seen)
         output = ArchBertForPreTrainingOutput(architecture_embeds=architecture.embeds)
         if clone_labels is not None:
@@ -499,6 +518,7 @@ class ArchBertForSequenceClassification(ArchBertPreTrainedModel):
         architecture_index: torch.Tensor | None = None,
         text_index: torch.Tensor | None = None,
         output_evidence: bool = False,
+        text_numbers: torch.Tensor | None = None,
         **graph_tensors: Any,
     ) -> ArchBertAnswerOutput:
         """Answer questions.
@@ -508,6 +528,7 @@ class ArchBertForSequenceClassification(ArchBertPreTrainedModel):
             labels: `(P, num_labels)` float of 0 and 1 (multi-label), `(P,)` int64 (single label), or
                 `(P, num_labels)` float (regression).
             output_evidence: also return `node_scores`.
+            text_numbers: not read; the processor of some models makes them.
             **graph_tensors: the other fields of `GraphInputs`.
         """
         graph = _require_both(input_ids, {"node_ids": node_ids, **graph_tensors})

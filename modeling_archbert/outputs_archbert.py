@@ -10,11 +10,15 @@ from transformers.utils import ModelOutput
 
 
 class TextEncoding(NamedTuple):
-    """An encoded batch of texts: `states (B, T, d)`, `mask (B, T)`, `embeds (B, d)` (J_t in the paper)."""
+    """An encoded batch of texts: `states (B, T, d)`, `mask (B, T)`, `embeds (B, d)` (J_t in the paper).
+
+    `numbers (B, T)`: the logarithm of one plus the number that a word piece belongs to, -1 without one.
+    """
 
     states: torch.Tensor
     mask: torch.Tensor
     embeds: torch.Tensor
+    numbers: torch.Tensor | None = None
 
 
 class GraphTokens(NamedTuple):

@@ -36,9 +36,12 @@ SHARPNESS = (3.0, 20.0)
 """Of the comparison of two numbers, which are given by their logarithms."""
 FIRST_VALUE = 5.0
 """First reading of the number in a claim, as the logarithm of one plus it."""
-FOUND = 6
-"""Numbers on whether the number in a claim occurs at the nodes pointed at: exactly and roughly, among output sizes,
-input sizes and attributes."""
+FOUND, COUNTED, REPEATED, COMPARED = 6, 9, 2, 2
+"""Numbers on where the number in a claim occurs: at the nodes pointed at, exactly and roughly, among output sizes,
+input sizes and attributes; how it compares with the longest path and the joins of the graph; among the repeats of its
+blocks, exactly and roughly; and how it compares with the sizes of the nodes pointed at."""
+POINTER_SIZE = 64
+"""Width in which a claim chooses its number among those of the text."""
 EXACT_BUCKETS, BUCKETS_PER_DOUBLING = 32, 8
 """Of the bucket ids of shapes and attributes: exact up to the first, then so many for each doubling."""
 EXACT_ATTRIBUTES = 34
@@ -57,12 +60,14 @@ class StatementReading(NamedTuple):
         gates: `(U, C * 4 H)`, how relations modulate the judging network.
         types: `(U, C, 1 + claim types)`, logits of what kind of claim it is; the first one says that there is none.
         values: `(U, C)`, the logarithm of one plus the number in the claim.
+        pointed: `(U, C, T)`, which of the numbers of the text that is; zeros where the text has none.
     """
 
     queries: torch.Tensor
     gates: torch.Tensor
     types: torch.Tensor
     values: torch.Tensor
+    pointed: torch.Tensor
 
     def of(self, texts: torch.Tensor) -> StatementReading:
         """The readings of `texts (P,)`."""
@@ -86,7 +91,9 @@ class ArchBertReasoningHead(nn.Module):
         self.attributes = nn.Embedding(max(1, self.num_attributes) * EXACT_ATTRIBUTES, RANK)
         self.context = nn.Linear(width, RANK)
         self.shown = nn.Linear(SHOWN, HIDDEN)
-        self.found = nn.Linear(FOUND, HIDDEN) if config.reasoning_numbers else None
+        self.found = nn.Linear(FOUND + COUNTED + REPEATED + COMPARED, HIDDEN) if config.reasoning_numbers else None
+        self.number_query = nn.Linear(width, POINTER_SIZE) if config.reasoning_numbers else None
+        self.number_key = nn.Linear(width, POINTER_SIZE) if config.reasoning_numbers else None
         self.attended = nn.Linear(width, HIDDEN)
         self.dense = nn.Linear(HIDDEN, HIDDEN)
         self.logit = nn.Linear(HIDDEN, 1)
@@ -104,7 +111,20 @@ class ArchBertReasoningHead(nn.Module):
         queries, relations = self.query(roles[:, :, :2]).flatten(2), roles[:, :, 2]
         gates = self.modulation(torch.cat([relations, queries], dim=-1))
         values = FIRST_VALUE + self.value(relations).squeeze(-1).float()
-        return StatementReading(queries.flatten(1), gates.flatten(1), self.types(relations), values)
+        pointed = self._pointed(text, relations)
+        if text.numbers is not None:
+            copied = (pointed * text.numbers.unsqueeze(1)).sum(dim=-1)
+            values = torch.where(pointed.sum(dim=-1) > 0.5, copied, values)
+        return StatementReading(queries.flatten(1), gates.flatten(1), self.types(relations), values, pointed)
+
+    def _pointed(self, text: TextEncoding, relations: torch.Tensor) -> torch.Tensor:
+        """How much each claim means the number of each word piece: `(U, C, T)`, zeros without any number."""
+        if self.number_query is None or self.number_key is None or text.numbers is None:
+            return relations.new_zeros(*relations.shape[:2], text.mask.shape[1], dtype=torch.float32)
+        scores = self.number_query(relations) @ self.number_key(text.states).transpose(1, 2)
+        stated = ((text.numbers >= 0) & text.mask.bool()).unsqueeze(1)
+        scores = (scores.float() / POINTER_SIZE**0.5).masked_fill(~stated, MASK_BIAS)
+        return scores.softmax(dim=-1) * stated
 
     def forward(
         self,
@@ -191,17 +211,37 @@ class ArchBertReasoningHead(nn.Module):
 
 
 def _found(relevance: torch.Tensor, values: torch.Tensor, weights: torch.Tensor, graph: GraphInputs) -> torch.Tensor:
-    """Whether the numbers `values (B, Q, C)` stand at nodes that the subjects point at: `(B, Q, C, FOUND)`."""
+    """Where the numbers `values (B, Q, C)` stand in the graph: `(B, Q, C, FOUND + COUNTED + REPEATED + COMPARED)`."""
     assert graph.node_shapes is not None and graph.node_attributes is not None
     fits = nn.functional.logsigmoid(relevance[:, :, 0::2])  # (B, Q, C, N)
     fits = fits.masked_fill(weights[:, None, None, :] == 0, -2 * RELEVANCE_BOUND)
-    columns = [graph.node_shapes[..., :1], graph.node_shapes[..., 1:2], graph.node_attributes]
-    found = []
-    for numbers in columns:
-        known = _log_numbers(numbers)[:, None, None]  # (B, 1, 1, N, columns)
-        nearest = torch.stack([(values.unsqueeze(-1) - one).abs() for one in known.unbind(-1)]).amin(dim=0)
+    sizes = [_log_numbers(graph.node_shapes[..., column]) for column in (0, 1)]
+    found, compared = [], []
+    for known in (*(size.unsqueeze(-1) for size in sizes), _log_numbers(graph.node_attributes)):
+        nearest = torch.stack([(values.unsqueeze(-1) - one[:, None, None]).abs() for one in known.unbind(-1)]).amin(0)
         found += [(fits - ((sharp * nearest) ** 2).clamp(max=50.0)).amax(dim=-1).exp() for sharp in SHARPNESS]
-    return torch.stack(found, dim=-1)
+    shares = (fits + weights.clamp(min=1).log()[:, None, None, :]).softmax(dim=-1)
+    for size in sizes:
+        compared.append(torch.tanh(2 * (values - (shares * size[:, None, None]).sum(dim=-1))))
+    return torch.cat([torch.stack([*found, *compared], dim=-1), _counted(values, graph), _repeated(values, graph)], -1)
+
+
+def _counted(values: torch.Tensor, graph: GraphInputs) -> torch.Tensor:
+    """How `values (B, Q, C)` compare with `graph_counts`: `(B, Q, C, COUNTED)`; zeros where these are not given."""
+    if graph.graph_counts is None:
+        return values.new_zeros(*values.shape, COUNTED)
+    differences = values.unsqueeze(-1) - graph.graph_counts.to(values.dtype).log1p()[:, None, None]
+    return torch.cat([torch.tanh(differences), *((-((sharp * differences) ** 2)).exp() for sharp in SHARPNESS)], -1)
+
+
+def _repeated(values: torch.Tensor, graph: GraphInputs) -> torch.Tensor:
+    """How near `values (B, Q, C)` are to how often some block is repeated: `(B, Q, C, REPEATED)`."""
+    if graph.block_repeats is None or graph.block_mask is None or not graph.block_repeats.shape[1]:
+        return values.new_zeros(*values.shape, REPEATED)
+    known = _log_numbers(graph.block_repeats)[:, None, None]
+    distances = (values.unsqueeze(-1) - known).abs().masked_fill(graph.block_mask[:, None, None] == 0, 50.0)
+    nearest = distances.amin(dim=-1)
+    return torch.stack([(-((sharp * nearest) ** 2)).exp() for sharp in SHARPNESS], dim=-1)
 
 
 def _log_numbers(buckets: torch.Tensor) -> torch.Tensor:

@@ -63,6 +63,8 @@ class ArchitectureCloneDetectionPipeline(ArchitecturePipeline):
         called_with = self._pair(item, "inputs") or [None, None]
         if item.get("text") is None:
             text = {name: torch.zeros(1, 1, dtype=torch.long) for name in ("input_ids", "attention_mask")}
+            if self.processor.text_numbers:
+                text["text_numbers"] = torch.zeros(1, 1)
         else:
             check_text(item["text"], "text")
             text = dict(self.processor(text=[item["text"]]))
@@ -84,6 +86,7 @@ class ArchitectureCloneDetectionPipeline(ArchitecturePipeline):
         is_last = model_inputs.pop("is_last")
         base = self.model.base_model
         ids, mask = model_inputs.pop("input_ids"), model_inputs.pop("attention_mask")
+        model_inputs.pop("text_numbers", None)  # only the reasoning head reads them
         architectures = unit(base.get_architecture_features(**model_inputs))
         texts, has_text = torch.zeros_like(architectures), mask.bool().any(dim=1)
         if bool(has_text.any()):

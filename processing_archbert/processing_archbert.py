@@ -20,6 +20,7 @@ from transformers.processing_utils import ProcessorMixin
 from .caption_text_archbert import caption_pieces, digit_pieces, padded_labels, readable_caption
 from .graph_features_archbert import SPECIAL_OPS, UNK_ID, ArchBertGraphFeatureExtractor, GraphEncoding
 from .sources_archbert import described_source, load_architecture
+from .text_numbers_archbert import piece_numbers
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 
@@ -36,6 +37,8 @@ class ArchBertProcessor(ProcessorMixin):
         feature_extractor: the graph side; an `ArchBertGraphFeatureExtractor` with its defaults by default.
         tokenizer: the text side; a fast tokenizer with a padding token.
         max_text_length: texts are cut after that many tokens.
+        text_numbers: also give `text_numbers` (B, T) float32, the logarithm of one plus the number that a word piece
+            belongs to, -1 where there is none, so that the model can copy the numbers of a text.
 
     Raises:
         ValueError: there is no tokenizer.
@@ -46,11 +49,13 @@ class ArchBertProcessor(ProcessorMixin):
         feature_extractor: ArchBertGraphFeatureExtractor | None = None,
         tokenizer: Any = None,
         max_text_length: int = 64,
+        text_numbers: bool = False,
         **kwargs: Any,
     ) -> None:
         if tokenizer is None:
             raise ValueError("ArchBertProcessor needs a tokenizer, for example AutoTokenizer.from_pretrained(...).")
         self.max_text_length = max_text_length
+        self.text_numbers = text_numbers
         self._op_pieces: dict[str, list[int]] = {}
         self._digit_pieces: dict[int, list[int]] | None = None
         super().__init__(feature_extractor or ArchBertGraphFeatureExtractor(), tokenizer, **kwargs)
@@ -202,7 +207,8 @@ class ArchBertProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Names of the main inputs of both sides."""
-        return ["input_ids", "attention_mask", *self.feature_extractor.model_input_names]
+        numbers = ["text_numbers"] if self.text_numbers else []
+        return ["input_ids", "attention_mask", *numbers, *self.feature_extractor.model_input_names]
 
     @classmethod
     def _get_arguments_from_pretrained(
@@ -215,7 +221,7 @@ class ArchBertProcessor(ProcessorMixin):
         return [extractor, tokenizer]
 
     def _tokenized(self, texts: list[str], return_tensors: str | None, padding: bool | str) -> dict[str, Any]:
-        return dict(
+        batch = dict(
             self.tokenizer(
                 texts,
                 padding=padding,
@@ -224,8 +230,13 @@ class ArchBertProcessor(ProcessorMixin):
                 return_tensors=return_tensors,
                 return_token_type_ids=False,
                 return_attention_mask=True,
+                return_offsets_mapping=self.text_numbers,
             )
         )
+        if self.text_numbers:
+            numbers = piece_numbers(texts, np.asarray(batch.pop("offset_mapping")).tolist())
+            batch["text_numbers"] = torch.from_numpy(numbers) if return_tensors == "pt" else numbers
+        return batch
 
     def _padded(
         self,

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
 import multitask
 import multitask_loop
+import real_claims
 import real_networks
 import real_statements
 import run_clone_detection
@@ -142,8 +143,8 @@ def test_statements_of_a_block_have_the_truth_of_the_matrix(
     processor = ArchBertProcessor.from_pretrained(trained)
     blocks = real_blocks(networks, processor, made=0.0, questions=0)
     rng = np.random.default_rng([0, 5, 3])
-    chosen = blocks.chosen_graphs(rng)
-    stated = blocks._stated(rng, chosen)
+    chosen, matched = blocks.chosen_graphs(rng)
+    stated = blocks._stated(rng, chosen, matched)
     batch = blocks(5)
     cells = {said.text: said.cells for said in networks.said}
     assert stated and len(chosen) == len(set(chosen.tolist()))
@@ -167,8 +168,35 @@ def test_made_statements_are_true_of_what_all_their_facts_are(networks: real_net
     assert all(any(phrase.lower() in made.text.lower() for phrase in fact.phrases) for fact in facts[:3])
     depth = next(fact for fact in facts if fact.topic == "depth")
     values = [architecture.facts.value("depth") for architecture in networks.architectures]
-    known = {i for i, value in enumerate(values) if value == depth.number}
+    known = {i for i, value in enumerate(values) if value == depth.claim.number}
     assert known <= set(np.flatnonzero(depth.cells == 1).tolist()) or not known
+
+
+def test_matched_groups_come_with_both_of_their_architectures(networks: Any, trained: Path) -> None:
+    assert networks.groups
+    for group in networks.groups:
+        cells = networks.said[group.said].cells
+        assert cells[group.right] == 1 and cells[group.wrong] == 0
+    blocks = real_blocks(networks, ArchBertProcessor.from_pretrained(trained), matched=1.0)
+    drawn = [blocks.chosen_graphs(np.random.default_rng(seed)) for seed in range(8)]
+    assert any(matched for _, matched in drawn)
+    for chosen, matched in drawn:
+        for number in matched:
+            here = networks.said[number].cells[chosen]
+            assert (here == 1).any() and (here == 0).any()
+
+
+def test_claims_of_a_sentence_follow_the_order_of_its_numbers() -> None:
+    predicate = (
+        "decoder.hidden == 768 and depth == 12 and rotary and parameters ~ 110M and contains(Conv2d) and heads > 3"
+    )
+    claims = real_claims.claims_said("Twelve RoPE layers, 768 wide, 110M parameters.", predicate)
+    assert [(claim.kind, claim.number) for claim in claims] == [
+        ("real: depth", 12.0), ("real: rotary", None), ("real: hidden", 768.0), ("real: parameters", 110e6),
+        ("real: contains", None), ("real: heads", None),
+    ]  # fmt: skip
+    assert claims[4].subject == ("Conv2d",) and set(real_claims.CLAIM_KINDS) >= {claim.kind for claim in claims}
+    assert real_claims.claims_of("kernel(Conv2d, 7x7)")[0].subject == ("Conv2d", "7*7")
 
 
 def test_pairs_of_the_data_are_alike_as_labelled(networks: real_networks.RealNetworks) -> None:
@@ -296,6 +324,21 @@ def test_numbers_are_found_in_folded_graphs_as_in_unfolded_ones(networks: Any, t
     assert float(without) != pytest.approx(float(logits[1]), abs=1e-6)
 
 
+def test_the_head_copies_the_number_that_it_points_at(networks: Any, trained: Path) -> None:
+    model = ArchBertForPreTraining.from_pretrained(trained).eval()
+    batch = ArchBertProcessor.from_pretrained(trained)(text=["It has 12 heads.", "It has no number."])
+    assert batch["text_numbers"].shape == batch["input_ids"].shape
+    with torch.no_grad():
+        one, two = (
+            model.reasoning_head.read(model.archbert.encode_texts(**{**batch, "text_numbers": numbers}))
+            for numbers in (batch["text_numbers"], torch.full_like(batch["text_numbers"], -1.0))
+        )
+    assert torch.allclose(one.values[0].exp(), torch.tensor(13.0)) and torch.allclose(
+        one.pointed[0].sum(-1), torch.ones(4)
+    )
+    assert torch.equal(one.values[1], two.values[1]) and not torch.allclose(two.values[0].exp(), torch.tensor(13.0))
+
+
 # Evaluation
 
 
@@ -338,7 +381,22 @@ def test_search_ranks_the_networks_of_the_pool(trained: Path, tvhf: str, tmp_pat
     for table in tables:
         found = table["results"][run_search.COSINE]
         assert 0 < found["nDCG@10"] <= 100 and found["nDCG@10_95"][0] <= found["nDCG@10"] <= found["nDCG@10_95"][1]
+        assert 0 < table["results"][run_search.JUDGED]["nDCG@10"] <= 100
     assert {table["part"].split(", ")[1] for table in tables} == {"split", "all"}
+
+
+def test_judging_orders_only_the_first_of_what_a_query_ranks(trained: Path, tvhf: str, tmp_path: Path) -> None:
+    options = run_search.SearchArguments(
+        init_from=str(trained), real_data=tvhf, cache_dir=str(tmp_path), output_dir=str(tmp_path / "out"),
+        threads=1, cpu=True, floors=str(Path(tvhf).parent / "floors.json"),
+    )  # fmt: skip
+    ranking = run_search.Ranking(run_search.open_task(options))
+    rows = [row for row in ranking.task.rows("search", "test") if row["pool"] == "split"]
+    cosines, judged = ranking.cosines(rows), ranking.judged(rows, 2)
+    own = np.array([ranking.splits[name] == "test" for name in ranking.names])
+    for before, after in zip(np.where(own, cosines, -np.inf), np.where(own, judged, -np.inf), strict=True):
+        assert set(np.argsort(-before)[:2]) == set(np.argsort(-after)[:2])
+        assert (np.argsort(-before)[2 : own.sum()] == np.argsort(-after)[2 : own.sum()]).all()
 
 
 def test_questions_are_evaluated_by_type(trained: Path, tvhf: str, tmp_path: Path) -> None:
