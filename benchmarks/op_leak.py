@@ -26,31 +26,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
-import torch  # noqa: E402
 
 from benchmarks.coverage import read_summary  # noqa: E402
-from processing_archbert.ops_archbert import FUNCTION_ALIASES, FUNCTIONAL_TWINS, INPUT_OP, OUTPUT_OP  # noqa: E402
+from benchmarks.torch_names import is_torch_name  # noqa: E402
+from processing_archbert.ops_archbert import INPUT_OP, OUTPUT_OP  # noqa: E402
 
 MIN_MEMBERS = 3
 SMOOTHING = 0.5
 NUM_RESAMPLES = 2000
-_SPACES = (
-    torch.nn,
-    torch,
-    torch.nn.functional,
-    torch.Tensor,
-    torch.linalg,
-    torch.fft,
-    torch.special,
-    torch.nn.utils.rnn,
-)
-
-
-def is_torch_name(op_type: str) -> bool:
-    """Whether torch itself has a module or a function of this name, or computes it under another one."""
-    plain = op_type if not op_type.endswith("item") else f"__{op_type}__"
-    known = op_type in FUNCTIONAL_TWINS.values() or op_type in FUNCTION_ALIASES.values()
-    return known or any(hasattr(space, plain) for space in _SPACES)
 
 
 def family(model_type: str) -> str:

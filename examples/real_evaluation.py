@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,17 @@ from multitask import Mixture, RealBlocks
 from multitask_loop import MultitaskTrainer, optimizer_of
 from real_networks import RealNetworks, load_real
 
+from benchmarks.torch_names import is_torch_name
 from dataset_scripts.release.cluster_metrics_release import best_threshold
 from dataset_scripts.tvhf.metrics_tvhf import read_clusters, read_rows
 from new_model import load_model, overrides_of
+from processing_archbert.graph_features_archbert import UNK_ID, GraphEncoding
+from processing_archbert.ops_archbert import INPUT_OP, OUTPUT_OP
 from training_loop import TrainingArguments, finish, make_accelerator, prepare, print_table, provenance
 
 Rows = Sequence[Mapping[str, Any]]
+UNKNOWN = "unknown"
+"""Name of an op whose own is not shown."""
 WHOLE = "all"
 """The part of a config that has no parts; its floors stand one level higher."""
 SHARED_RATE = 0.25
@@ -50,6 +55,9 @@ class RealTaskArguments(TrainingArguments):
     graphs_per_step: int = field(default=24, metadata={"help": "real networks of a block"})
     statements_per_step: int = field(default=32, metadata={"help": "statements of a block"})
     made_share: float = field(default=0.5, metadata={"help": "part of the statements that are made of facts"})
+    unknown_ops: bool = field(
+        default=False, metadata={"help": "show ops that are neither of torch.nn nor functions of torch as [UNK]"}
+    )
 
 
 @dataclass
@@ -78,6 +86,8 @@ class RealTask:
         if name not in self._networks:
             found = load_real(self.arguments.real_data, name, self.arguments.cache_dir)
             found.split.encode(self.processor, self.arguments.fold is not False)
+            if self.arguments.unknown_ops:
+                found.split.encodings = [without_names(encoding) for encoding in found.split.encodings]
             self._networks[name] = found
         return self._networks[name]
 
@@ -95,6 +105,13 @@ class RealTask:
         """Method -> figures, as measured without the model; empty where there are none of this split and part."""
         found = _read_floors(self.arguments.floors).get(config, {}).get(split, {})
         return dict(found if part == WHOLE and part not in found else found.get(part, {}))
+
+
+def without_names(encoding: GraphEncoding) -> GraphEncoding:
+    """Graph tokens whose ops that torch does not have are `[UNK]` and have no names that a model could read."""
+    hidden = np.array([not is_torch_name(op) and op not in (INPUT_OP, OUTPUT_OP) for op in encoding.op_names])
+    names = tuple(UNKNOWN if hide else op for hide, op in zip(hidden, encoding.op_names, strict=True))
+    return replace(encoding, op_names=names, node_ids=np.where(hidden, UNK_ID, encoding.node_ids))
 
 
 def open_task(arguments: RealTaskArguments, **losses: float) -> RealTask:

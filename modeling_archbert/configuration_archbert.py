@@ -37,8 +37,8 @@ class ArchBertConfig(PreTrainedConfig):
         max_blocks: the most block tokens of a graph.
         use_attributes, use_shapes, use_edges, use_node_features, use_graph_token, use_block_tokens: parts of the
             input that the model sees.
-        use_cross_encoder: graphs pass through the encoder that text passes through (E_c, eq. 2); the ablation without it
-            takes the states of the graph attention as they are.
+        use_cross_encoder: graphs pass through the encoder that text passes through (E_c, eq. 2); the ablation
+            without it takes the states of the graph attention as they are.
         use_op_histogram: the token of the graph carries how often each op occurs.
         number_embedding_size: width of the tables that embed the buckets of shapes and attributes before one linear
             map joins them; `None` embeds each shape dimension at full width and adds them up, as in the paper.

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 import multitask
 import multitask_loop
 import real_claims
+import real_evaluation
 import real_networks
 import real_statements
 import run_clone_detection
@@ -365,6 +367,15 @@ def test_reasoning_is_evaluated_beside_its_floors(trained: Path, tvhf: str, tmp_
     assert head["prevalence"] == 50.0 and head["groups"] * 2 == head["rows"]
     assert methods[run_reasoning.HEAD]["group_accuracy"] == head["group_accuracy"]
     assert methods["a floor"]["F1, 95%"] == "50 to 80" and headline["floors"] == ["a floor"]
+
+
+def test_ops_that_torch_does_not_have_can_be_hidden(networks: Any, trained: Path) -> None:
+    extractor = ArchBertProcessor.from_pretrained(trained).feature_extractor
+    before = extractor.encode(networks.split.facts[0].graph)
+    named = replace(before, op_names=("RotaryEmbedding", *before.op_names[1:]))
+    after = real_evaluation.without_names(named)
+    assert after.op_names == (real_evaluation.UNKNOWN, *before.op_names[1:])
+    assert after.node_ids[0] == 1 and np.array_equal(after.node_ids[1:], before.node_ids[1:])
 
 
 def test_clones_are_evaluated_at_both_thresholds(trained: Path, tvhf: str, tmp_path: Path) -> None:
