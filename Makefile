@@ -15,6 +15,10 @@ FULL_DATA ?= data/autonet-full
 SEED ?= 0
 TIME_BUDGET ?= 1800
 PUBLISH ?= --dry-run
+FUZZ_SECONDS ?= 3600
+API_EXAMPLES ?= 200
+VERSIONS ?= --write
+FRESH ?= remote package
 INDEX_CACHE ?= $(HOME)/.cache/archbert/known
 
 # Large blocks are kept instead of being given back to the system between steps: 1.6 to 2.1 times faster on CPU
@@ -24,7 +28,7 @@ MALLOC := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv index demo space test test-browser fuzz faults lint typecheck data autonet autonet-release tvhf tvhf-floors pretrain train zoo zoo-env reproduce release dist publish clean
+.PHONY: help venv index demo space test test-browser fuzz faults invariance versions fresh audit lint typecheck data autonet autonet-release tvhf tvhf-floors pretrain train zoo zoo-env reproduce release dist publish clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,12 +58,26 @@ test: venv ## run the tests
 test-browser: venv ## run the tests of the demo page in headless Chromium (CHROMIUM=<its path>)
 	ARCHBERT_BROWSER=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/browser
 
-fuzz: venv ## run 10,000 damaged and hostile files through every reader (FUZZ="--resume --target json ...")
-	OMP_NUM_THREADS=1 $(PY) tests/fuzz/run.py $(FUZZ)
+fuzz: venv ## read damaged and hostile input, guided by coverage, for FUZZ_SECONDS in all (FUZZ="--target onnx --keep")
+	$(PY) tests/fuzz/guided.py --seconds $(FUZZ_SECONDS) --jobs $(JOBS) $(FUZZ)
+	ARCHBERT_API_EXAMPLES=$(API_EXAMPLES) OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/test_space_api.py
 
-faults: venv ## kill trainings at 50 random moments, in one process and two; publish 200 times to a Hub that breaks down
+faults: venv ## kill trainings and builds at 50 random moments each; publish 200 times to a Hub that breaks down (goes on)
 	OMP_NUM_THREADS=1 $(PY) tests/faults/kill_training.py --json benchmarks/results/faults-training.json
+	OMP_NUM_THREADS=1 $(PY) tests/faults/kill_builds.py --json benchmarks/results/faults-builds.json
 	$(PY) tests/faults/break_publishing.py --json benchmarks/results/faults-publishing.json
+
+invariance: venv ## compare answers over 500 networks: precision, attention, folding, batch, GPU
+	OMP_NUM_THREADS=1 $(PY) benchmarks/invariance.py --output benchmarks/results/invariance.json
+
+versions: venv ## compare answers with the oldest and newest libraries (VERSIONS="oldest --quick"; default: all, documented)
+	OMP_NUM_THREADS=1 $(PY) tests/versions/run.py $(VERSIONS)
+
+fresh: venv ## publish to a Hub on this machine, and use all of it where this repository is not, also offline
+	OMP_NUM_THREADS=1 $(PY) tests/fresh/run.py $(FRESH)
+
+audit: venv ## list every dependency with version and licence; find what is unpinned or unused (AUDIT=--index: withdrawn)
+	$(PY) tools/audit_dependencies.py $(AUDIT) --json benchmarks/results/dependencies.json
 
 lint: venv ## check style with ruff
 	$(PY) -m ruff check .
@@ -114,11 +132,11 @@ zoo-env: ## create ZOO_VENV, an environment beside the first with torchvision an
 	$(ZOO_VENV)/bin/python tools/torchvision_schemas.py
 	$(ZOO_VENV)/bin/python -c "import timm, torchvision; from transformers import AutoProcessor, pipeline"
 
-reproduce: ## data, pre-training, question answering and the real networks, one after the other
-	$(MAKE) data
-	$(MAKE) pretrain
-	$(MAKE) train
-	$(MAKE) zoo
+reproduce: venv ## print the tables of docs/paper.md from stored results (RUN=1: make the runs that are not stored yet)
+	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_tables.py --threads 1 --seeds 0,1,2 --libraries tvhf \
+		--runs "ArchBERT,preset paper"
+	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_tables.py --threads 1
+	@$(PY) examples/paper_tables.py
 
 release: venv ## move weights, configs, tokenizer and card of a trained model into hub/models
 	$(PY) -m archbert.release

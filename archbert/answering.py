@@ -5,6 +5,7 @@ A prediction that the graph contradicts is dropped, so that no answer disagrees 
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,10 +19,19 @@ from processing_archbert.computed_answers_archbert import (
     contradicted,
 )
 from processing_archbert.network_numbers_archbert import NetworkNumbers
+from processing_archbert.number_questions_archbert import asks_number, asks_yes_or_no
 from processing_archbert.question_reading_archbert import names_something
+from processing_archbert.questions_archbert import KERNEL_ANSWERS
 
 MIN_PROBABILITY = 0.5
 _CANDIDATES = 20
+_KERNEL = re.compile(r"\bkernels?\b", re.IGNORECASE)
+_NOT_COUNTED = (
+    "it asks for a number that could not be read with certainty; what is computed: parameters, FLOPs, layers, heads, "
+    "sizes, vocabulary, cache, window, experts, inputs and outputs of the whole network or of its encoder, decoder, "
+    "text or vision part"
+)
+_NOT_DECIDED = "it asks for yes or no, and what it asks about could not be read with certainty"
 _EXAMPLES = '"Which pooling is used?" or "How many layers are there?"'
 
 
@@ -96,6 +106,10 @@ class Answerer:
         if computed is not None:
             answers = tuple(Answer(text) for text in computed.answers)
             return self._answered(question, computed.basis, answers, computed.nodes, computed.reason)
+        if asks_number(question) and not _KERNEL.search(question):
+            return Answered(question, CANNOT_TELL, (), reason=_NOT_COUNTED)
+        if asks_yes_or_no(question):
+            return Answered(question, CANNOT_TELL, (), reason=_NOT_DECIDED)
         if not names_something(question):
             reason = f"the question names nothing that a network has; ask in English, such as {_EXAMPLES}"
             return Answered(question, CANNOT_TELL, (), reason=reason)
@@ -108,6 +122,8 @@ class Answerer:
     def _predicted(self, question: str) -> Answered:
         given = self._pipeline({"architecture": self.graph, "question": question}, top_k=_CANDIDATES)
         likely = [Answer(a["answer"], round(a["score"], 4)) for a in given if a["score"] > MIN_PROBABILITY]
+        if asks_number(question):  # for a size of kernels
+            likely = [answer for answer in likely if answer.text in KERNEL_ANSWERS]
         kept = tuple(answer for answer in likely if not contradicted(self.numbers.facts, answer.text))
         if not kept:
             reason = (

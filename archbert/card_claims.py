@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from processing_archbert.network_properties_archbert import LAYER_GROUPS, groups_in
 
+MAX_SENTENCE_CHARACTERS = 2_000
+"""A longer text is no sentence, and takes the patterns long: nothing is read in it."""
+
 
 class CardClaim(NamedTuple):
     """One claim.
@@ -233,7 +236,11 @@ def _properties() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 def read_claims(text: str) -> list[CardClaim]:
-    """The claims of a sentence of which only what speaks of the card's own model is left."""
+    """The claims of a sentence of which only what speaks of the card's own model is left; a text that is too long for
+    a sentence makes none.
+    """
+    if len(text) > MAX_SENTENCE_CHARACTERS:
+        return []
     taken: list[tuple[int, int]] = []
     series = list(_series(text, taken))
     claims = list(_numbers(text, taken))

@@ -10,6 +10,8 @@ import re
 from typing import NamedTuple
 
 MAX_CARD_CHARACTERS = 2_000_000
+MAX_LINE_CHARACTERS, MAX_PARAGRAPH_CHARACTERS, MAX_PARAGRAPH_LINES = 5_000, 20_000, 100
+"""A longer line is data (an image, a dump) and holds no sentences; a longer paragraph is read in parts."""
 
 
 class CardSentence(NamedTuple):
@@ -55,7 +57,7 @@ def read_card(text: str) -> Card:
         raise ValueError(f"The card has {len(text):,} characters; {MAX_CARD_CHARACTERS:,} are allowed.")
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
     text, front = _without_front_matter(text)
-    text = re.sub(r"<!--.*?-->", lambda m: "\n" * m[0].count("\n"), text, flags=re.DOTALL)
+    text = _without_comments(text)
     sentences: list[CardSentence] = []
     names = [m[1] for m in _NAME_KEYS.finditer(front)]
     section: list[tuple[int, str]] = []
@@ -73,6 +75,8 @@ def read_card(text: str) -> Card:
         table.clear()
 
     for number, line in enumerate(text.split("\n"), start=1):
+        if len(line) > MAX_LINE_CHARACTERS:
+            line = ""
         mark = re.match(r"\s*(```+|~~~+)", line)
         if mark or fence:
             flush()
@@ -93,11 +97,21 @@ def read_card(text: str) -> Card:
         elif not line.strip() or re.match(r"\s*(?:[-*_=]\s*){3,}$", line):
             flush()
         else:
-            if _ITEM.match(line) or table:
+            long = len(paragraph) >= MAX_PARAGRAPH_LINES
+            if _ITEM.match(line) or table or long or sum(len(t) for _, t in paragraph) > MAX_PARAGRAPH_CHARACTERS:
                 flush()
             paragraph.append((number, line))
     flush()
     return Card(sentences, tuple(dict.fromkeys(name for name in names if name)))
+
+
+def _without_comments(text: str) -> str:
+    """The text with the comments of HTML blanked, so that lines keep their numbers."""
+    parts, position = [], 0
+    while (start := text.find("<!--", position)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        parts += [text[position:start], "\n" * text.count("\n", start, end)]
+        position = end + 3
+    return "".join([*parts, text[position:]])
 
 
 def _without_front_matter(text: str) -> tuple[str, str]:

@@ -34,15 +34,14 @@ def add_commands(commands: Any) -> None:
 
 def run(options: argparse.Namespace, output: Output) -> int:
     """Answer every question."""
-    from processing_archbert.question_reading_archbert import read_question
+    from processing_archbert.number_questions_archbert import asks_costs
 
     from .answering import Answerer
 
     for question in options.questions:
         if not question.strip():
             raise CommandError('A question is empty; ask something such as "How many layers are there?".')
-    read = [read_question(question) for question in options.questions]
-    costs = any(question is not None and question.name == "flops" for question in read)
+    costs = any(asks_costs(question) for question in options.questions)
     graph = load_one(options.source, hints_of(options, costs=costs), output)
     answerer = Answerer(graph, None if options.computed_only else options.model or "")
     for question in options.questions:

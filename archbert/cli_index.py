@@ -58,13 +58,17 @@ def add_commands(commands: Any) -> None:
     finder = add_parser(
         commands, "search", "find architectures by a text or by an architecture",
         """
-        archbert search "a small convolutional classifier"
+        archbert search "a small convolutional classifier with fewer than 5M parameters"
         archbert search bert --filter "parameters<50M and attention_layers>0"
         archbert search timm:resnet50 --index known --json
+
+        What a text says of a network (kind, layers, attention, sizes, numbers, inputs) is held against the facts of
+        the index; embeddings order what fits equally well. --by-embedding leaves the facts aside.
         """,
     )  # fmt: skip
     finder.add_argument("query", metavar="TEXT_OR_SOURCE", help="a text in English, or what names a network")
     finder.add_argument("--filter", default="", help='facts that have to hold, such as "parameters<50M"')
+    finder.add_argument("--by-embedding", action="store_true", help="order by the embedding of the text alone")
     finder.add_argument("-k", "--top-k", dest="k", type=int, default=10, help="how many to show (default 10)")
     finder.add_argument(
         "--index", help=f"a folder, or a data set of the Hub (default: ${INDEX_VARIABLE}, then {INDEX_ID})"
@@ -153,19 +157,45 @@ def search(options: argparse.Namespace, output: Output) -> int:
     index = ArchitectureIndex.load(folder)
     embedder = Embedder(options.model)
     index.check_model(model_fingerprint(embedder.model), folder)
-    hits = index.search(_vector(options, embedder, index), options.k, options.filter)
+    known = _architecture(options, embedder, index)
+    if known is not None:
+        hits = index.search(known, options.k, options.filter)
+    else:
+        hits = found_by_text(index, embedder, options.query.strip(), options.k, options.filter, options.by_embedding)
     for hit in hits if output.json_lines else ():
         output.object(hit.to_dict())
     if not output.json_lines:
-        rows = [(_named(hit), f"{hit.score:.3f}", hit.facts["family"], f"{hit.facts['parameters']:,}") for hit in hits]
-        output.table(("name", "similarity", "family", "parameters"), rows)
+        rows = [(_named(hit), _fits(hit), f"{hit.score:.3f}", hit.facts["family"], f"{hit.facts['parameters']:,}")
+                for hit in hits]  # fmt: skip
+        shown = [0, 2, 3, 4] if all(hit.fits is None for hit in hits) else range(5)
+        header = ("name", "fits", "similarity", "family", "parameters")
+        output.table([header[i] for i in shown], [[row[i] for i in shown] for row in rows])
         if not hits:
             output.line("  no architecture fits")
     return 0
 
 
-def _vector(options: argparse.Namespace, embedder: Any, index: Any) -> Any:
-    """The embedding of the query: of an architecture where it names one (of the index, or any), else of the text."""
+def found_by_text(
+    index: Any, embedder: Any, text: str, k: int = 10, where: str = "", by_embedding: bool = False
+) -> list[Any]:
+    """The architectures of an index that a text describes, best first, as `Hit`.
+
+    Args:
+        index: the index.
+        embedder: of the checkpoint that the index was made with.
+        text: a text in English.
+        k: how many.
+        where: a filter on facts.
+        by_embedding: whether the order is that of the embeddings alone.
+    """
+    from .text_search import search_text
+
+    vector = embedder.texts([text])[0]
+    return index.search(vector, k, where) if by_embedding else search_text(index, text, vector, k, where)
+
+
+def _architecture(options: argparse.Namespace, embedder: Any, index: Any) -> Any:
+    """The embedding of the network that the query names (of the index, or any); None where it is a text."""
     query = options.query.strip()
     if not query:
         raise CommandError("The query is empty; give a text such as 'a vision transformer', or what names a network.")
@@ -178,7 +208,11 @@ def _vector(options: argparse.Namespace, embedder: Any, index: Any) -> Any:
             return embedder.architectures([loaded.graph])[0]
         if any(mark in query for mark in "/.:"):
             raise CommandError(loaded.error)
-    return embedder.texts([query])[0]
+    return None
+
+
+def _fits(hit: Any) -> str:
+    return "" if hit.fits is None else f"{hit.fits:.0%}"
 
 
 def _named(hit: Any) -> str:

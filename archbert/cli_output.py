@@ -1,9 +1,14 @@
-"""What the commands print: tables, text and JSON lines on standard output, messages and progress on standard error."""
+"""What the commands print: tables, text and JSON lines on standard output, messages and progress on standard error.
+
+Names and texts come from files of others. Characters that command a terminal, or turn the direction of writing, are
+never passed on: text shows U+FFFD in their place, JSON their escapes.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -12,10 +17,17 @@ from typing import Any, TextIO
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _MIN_WIDTH, _MAX_WIDTH = 40, 120
+_COMMANDS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+_COMMAND = re.compile(_COMMANDS)
+_FOREIGN_COMMAND = re.compile(rf"(?!\x1b\[(?:0|{'|'.join(_STYLES.values())})m){_COMMANDS}")
 
 
 class CommandError(Exception):
     """What was asked for cannot be done; the message says why and what to do instead."""
+
+
+_LEAST_COLUMN = 16
+"""Characters that are left of a first column that is shortened."""
 
 
 class Output:
@@ -42,7 +54,8 @@ class Output:
         return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if self.coloured and text else text
 
     def line(self, text: str = "") -> None:
-        """One line of a result, as it is."""
+        """One line of a result, as it is but for commands to a terminal."""
+        text = (_FOREIGN_COMMAND if self.coloured else _COMMAND).sub("\ufffd", text)
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         self.stream.write(f"{text.encode(encoding, 'replace').decode(encoding)}\n")
         self.stream.flush()
@@ -65,9 +78,14 @@ class Output:
                 self.line(line)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "  ") -> None:
-        """An aligned table; columns of numbers to the right, the last column cut to the width."""
+        """An aligned table; numbers to the right, the first column shortened to fit, else the last one cut."""
         cells = [list(header), *map(list, rows)]
         widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+        excess = len(indent) + sum(widths) + 2 * (len(widths) - 1) - self.width
+        if excess > 0 and widths[0] - excess >= _LEAST_COLUMN:
+            widths[0] -= excess
+            for row in cells:
+                row[0] = row[0] if len(row[0]) <= widths[0] else f"{row[0][: widths[0] - 3]}..."
         for number, row in enumerate(cells):
             parts = [
                 cell.rjust(width) if _is_number(rows, column) else cell.ljust(width)
@@ -78,16 +96,19 @@ class Output:
 
     def object(self, value: Any) -> None:
         """A result as one line of JSON."""
-        self.line(json.dumps(value, ensure_ascii=False, default=_plain))
+        text = json.dumps(value, ensure_ascii=False, default=_plain)
+        self.line(_COMMAND.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
     def error(self, message: str) -> None:
         """A message that something cannot be done."""
-        self.messages.write(f"error: {message}\n")
-        self.messages.flush()
+        self._message("error", message)
 
     def warning(self, message: str) -> None:
         """A message that something deserves attention."""
-        self.messages.write(f"warning: {message}\n")
+        self._message("warning", message)
+
+    def _message(self, kind: str, message: str) -> None:
+        self.messages.write(_COMMAND.sub("\ufffd", f"{kind}: {message}\n"))
         self.messages.flush()
 
     def progress(self, items: Iterable[Any], total: int, what: str) -> Iterator[Any]:

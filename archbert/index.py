@@ -25,8 +25,10 @@ from .cli_output import CommandError
 
 FORMAT, VERSION = "archbert-index", 1
 ABOUT_FILE, ROWS_FILE, FAISS_FILE = "index.json", "architectures.parquet", "embedding.faiss"
-TEXTS = ("name", "source", "library", "config", "graph_hash", "topology_hash", "family", "caption")
-"""Columns of text of an index; `aliases` is a list of texts, and numbers are those of `NUMBERS`."""
+TEXTS = ("name", "source", "library", "config", "graph_hash", "topology_hash", "family", "caption", "quantities")
+"""Columns of text of an index; numbers are those of `NUMBERS`. `quantities` is JSON: what `index_facts` tells."""
+LISTS = ("aliases", "properties", "modalities")
+"""Columns of lists of texts."""
 EXACT_ROWS = 50_000
 """Up to so many architectures a search compares all; a larger index looks into the nearest cells of a partition."""
 _CELLS_PROBED = 64
@@ -36,7 +38,10 @@ _CANDIDATES = 10
 
 
 class Hit(NamedTuple):
-    """A found architecture: its name, the names of equal ones, cosine, facts, and where it came from."""
+    """A found architecture: its name, the names of equal ones, cosine, facts, and where it came from.
+
+    `fits` is, of a search by a text that says something checkable, the share of it that holds; else None.
+    """
 
     name: str
     aliases: tuple[str, ...]
@@ -44,11 +49,12 @@ class Hit(NamedTuple):
     facts: Mapping[str, Any]
     source: str
     caption: str = ""
+    fits: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary of plain values."""
         return {"name": self.name, "aliases": list(self.aliases), "score": round(self.score, 4), "source": self.source,
-                "caption": self.caption, "facts": dict(self.facts)}  # fmt: skip
+                "caption": self.caption, "fits": self.fits, "facts": dict(self.facts)}  # fmt: skip
 
 
 class Entry(NamedTuple):
@@ -84,7 +90,7 @@ class ArchitectureIndex:
     """Architectures that can be searched.
 
     Args:
-        table: a `pyarrow.Table` with the columns `TEXTS`, `aliases` and `NUMBERS`, one row for each architecture.
+        table: a `pyarrow.Table` with the columns `TEXTS`, `LISTS` and `NUMBERS`, one row for each architecture.
         embeddings: float32 (rows, d), of length 1.
         model: fingerprint of the checkpoint that made them.
 
@@ -168,7 +174,7 @@ class ArchitectureIndex:
             self.table.append_column("embedding", vectors), path / ROWS_FILE, compression="zstd", row_group_size=50_000
         )
         if len(self) > EXACT_ROWS:
-            self._searchable().save_faiss_index("embedding", str(path / FAISS_FILE))
+            self.searchable().save_faiss_index("embedding", str(path / FAISS_FILE))
         about = {"format": FORMAT, "version": VERSION, "model": self.model, "extraction_version": EXTRACTION_VERSION,
                  "rows": len(self), "width": width}  # fmt: skip
         unfinished = path / f"{ABOUT_FILE}.new"
@@ -180,17 +186,19 @@ class ArchitectureIndex:
         """Reads an index.
 
         Args:
-            folder: where `save` wrote it.
+            folder: where `save` wrote it, or the Hub id of a data set.
             model: fingerprint of the checkpoint that will search it; empty for any.
 
         Raises:
-            CommandError: it is no index, or one of another checkpoint or extraction version.
+            CommandError: it is no index, or one of another checkpoint or extraction version, or cannot be fetched.
         """
-        path = Path(folder)
+        from .cli_sources import find_index
+
+        path = Path(find_index(os.fspath(folder)))
         about = _read_about(path)
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path / ROWS_FILE)
+        table = _completed(pq.read_table(path / ROWS_FILE))
         embeddings = table.column("embedding").combine_chunks().flatten().to_numpy(zero_copy_only=False)
         index = cls(table.drop_columns("embedding"), embeddings.reshape(-1, about["width"]), about["model"])
         index._faiss_file = path / FAISS_FILE
@@ -234,7 +242,7 @@ class ArchitectureIndex:
             kept = np.array([i for i, row in enumerate(rows) if fits(row)], dtype=np.int64)
             return self._best(kept, vector, k)
         asked = k if len(self) <= EXACT_ROWS else _CANDIDATES * k  # rounded vectors find them, exact ones order them
-        found = self._searchable().search("embedding", vector.astype(np.float32), k=min(asked, len(self)))
+        found = self.searchable().search("embedding", vector.astype(np.float32), k=min(asked, len(self)))
         return self._best(np.array([i for i in found.indices if i >= 0], dtype=np.int64), vector, k)
 
     def neighbours(self, graph_hash: str, k: int = 10) -> list[Hit] | None:
@@ -256,21 +264,30 @@ class ArchitectureIndex:
 
     def embedding(self, name: str) -> np.ndarray | None:
         """The embedding, float32 (d,), of the architecture with a name or an alias; None where none has it."""
-        columns = (self.table.column(column).to_pylist() for column in ("name", "aliases"))
-        for i, (own, aliases) in enumerate(zip(*columns, strict=True)):
-            if name == own or name in aliases:
-                vector: np.ndarray = self.embeddings[i]
-                return vector
+        place = self.place_of(name, prefixes=("",))
+        return None if place is None else np.asarray(self.embeddings[place])
+
+    def place_of(self, name: str, prefixes: Iterable[str] = ("", "timm:", "torchvision:")) -> int | None:
+        """The row of the architecture that has a name or an alias, behind the first of the prefixes that is found."""
+        columns = [self.table.column(column).to_pylist() for column in ("name", "aliases")]
+        for wanted in (f"{prefix}{name}" for prefix in prefixes if name):
+            for place, (own, aliases) in enumerate(zip(*columns, strict=True)):
+                if wanted == own or wanted in aliases:
+                    return place
         return None
 
     def _best(self, kept: np.ndarray | None, vector: np.ndarray, k: int) -> list[Hit]:
         """The nearest of the rows `kept` (None: of all), by comparing with each."""
         found = self.embeddings @ vector if kept is None else self.embeddings[kept] @ vector
         best = np.argsort(-found, kind="stable")[:k]
-        return [self._hit(int(i if kept is None else kept[i]), float(found[i])) for i in best]
+        return [self.hit(int(i if kept is None else kept[i]), float(found[i])) for i in best]
 
-    def _searchable(self) -> Any:
-        """The embeddings as a `datasets.Dataset` with a FAISS index, made at the first search."""
+    def searchable(self) -> Any:
+        """The embeddings as a `datasets.Dataset` with the FAISS index `embedding`, made at the first search.
+
+        Raises:
+            CommandError: `faiss` or `datasets` is missing.
+        """
         if self._dataset is not None:
             return self._dataset
         try:
@@ -291,7 +308,8 @@ class ArchitectureIndex:
         self._dataset = dataset
         return dataset
 
-    def _hit(self, index: int, score: float) -> Hit:
+    def hit(self, index: int, score: float) -> Hit:
+        """The architecture of a row, with a score."""
         row = self.table.slice(index, 1).to_pylist()[0]
         facts = {name: row[name] for name in ("family", *NUMBERS)}
         return Hit(row["name"], tuple(row["aliases"]), score, facts, row["source"], row["caption"])
@@ -326,23 +344,38 @@ def row_of(entry: Entry) -> dict[str, Any]:
     from processing_archbert.network_numbers_archbert import NetworkNumbers
 
     from .description import sentences
+    from .index_facts import modalities_of, properties_of, quantities_of
 
     graph = entry.graph
     facts = summary(graph)
     name = entry.name or graph.name
-    caption = " ".join(sentences(NetworkNumbers(graph), {**facts, "name": name}))
+    numbers = NetworkNumbers(graph)
+    caption = " ".join(sentences(numbers, {**facts, "name": name}))
     texts = (name, entry.source, entry.library, entry.config, graph.graph_hash, graph.topology_hash, facts["family"],
-             caption)  # fmt: skip
+             caption, json.dumps(quantities_of(numbers)))  # fmt: skip
     aliases = [alias for alias in dict.fromkeys(entry.aliases) if alias != name]
-    return dict(zip(TEXTS, texts, strict=True)) | {"aliases": aliases} | {n: facts[n] for n in NUMBERS}
+    lists = {"aliases": aliases, "properties": properties_of(numbers), "modalities": modalities_of(numbers)}
+    return dict(zip(TEXTS, texts, strict=True)) | lists | {n: facts[n] for n in NUMBERS}
 
 
 def table_of(rows: list[dict[str, Any]]) -> Any:
     """Rows as a `pyarrow.Table` with the columns of an index."""
     import pyarrow as pa
 
-    fields = [(name, pa.string()) for name in TEXTS] + [("aliases", pa.list_(pa.string()))]
+    fields = [(name, pa.string()) for name in TEXTS] + [(name, pa.list_(pa.string())) for name in LISTS]
     return pa.Table.from_pylist(rows, schema=pa.schema(fields + [(name, pa.int64()) for name in NUMBERS]))
+
+
+def _completed(table: Any) -> Any:
+    """A table of an earlier release with the columns that came later, empty."""
+    import pyarrow as pa
+
+    for name in (*TEXTS, *LISTS):
+        if name not in table.column_names:
+            value: Any = [] if name in LISTS else "{}"
+            kind = pa.list_(pa.string()) if name in LISTS else pa.string()
+            table = table.append_column(name, pa.array([value] * table.num_rows, kind))
+    return table
 
 
 def _read_about(path: Path) -> dict[str, Any]:

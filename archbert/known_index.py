@@ -31,7 +31,7 @@ from .known_networks import (
     variants,
     write_whole,
 )
-from .names import NAMESPACE
+from .names import NAMESPACE, TAG
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = """---
@@ -65,7 +65,7 @@ archbert describe timm:resnet50
 ```
 
 In Python, `ArchitectureIndex.load(folder).search(vector, k=10, where="parameters<50M")` of `archbert.index`, or
-`datasets.load_dataset("{namespace}/index")`.
+`datasets.load_dataset("{namespace}/index", revision="{tag}")`.
 
 ## Columns
 
@@ -79,6 +79,8 @@ In Python, `ArchitectureIndex.load(folder).search(vector, k=10, where="parameter
 | `caption` | sentences, computed from the graph |
 | `nodes` ... `cross_cache_bytes_per_position` | numbers, which filters compare; sizes as traced, bytes in float16; \
 `flops` and `activation_bytes` are known of {costs:,} architectures, null of the others |
+| `properties`, `modalities`, `quantities` | what a text that is searched for is held against: properties and layers \
+that are there, what is read, and numbers by name (JSON) |
 | `embedding` | float32 ({width}), of length 1, by the checkpoint whose fingerprint stands in `index.json` |
 
 An embedding fits one checkpoint and one extraction version only; another one is refused.
@@ -149,7 +151,7 @@ def card(index: ArchitectureIndex, failed: Sequence[Loaded], model: str) -> str:
     table = [f"| {v} | {names[v.split()[0]]:,} | {distinct[v]:,} |" for v in versions]
     return CARD.format(
         rows=len(index), names=names.total(), libraries="\n".join(table), skipped=len(failed), namespace=NAMESPACE,
-        costs=sum(row["flops"] is not None for row in rows),
+        tag=TAG, costs=sum(row["flops"] is not None for row in rows),
         families=", ".join(FAMILIES), width=index.embeddings.shape[1], model=f"{NAMESPACE}/{Path(model).name}",
         licences=", ".join(f"{name}: {LICENCES[name]}" for name in LIBRARIES),
     )  # fmt: skip

@@ -24,7 +24,7 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from .names import NAMESPACE
+from .names import NAMESPACE, TAG
 
 RESULTS_BEGIN, RESULTS_END = "<!-- results:begin -->", "<!-- results:end -->"
 PROVENANCE = ("command", "data", "seed", "seeds", "commit", "hardware", "versions", "date")
@@ -55,12 +55,12 @@ the method of Akbari et al. (2023), not the authors' model.
 
 ## Use it
 
-With the package (`pip install .` in a clone of the repository):
+With the package (`pip install .` in a clone of the repository), which runs no code of this one:
 
 ```python
 from archbert import pipeline
 
-answer = pipeline(model="{repo}")
+answer = pipeline(model="{repo}", revision="{tag}")
 answer({{"architecture": "resnet", "question": "Which pooling layers are used in this model?"}})
 ```
 
@@ -69,7 +69,9 @@ Without it, with nothing but transformers and torch-geometric (this runs the cod
 ```python
 from transformers import pipeline
 
-answer = pipeline("architecture-question-answering", model="{repo}", trust_remote_code=True)
+answer = pipeline(
+    "architecture-question-answering", model="{repo}", revision="{tag}", trust_remote_code=True
+)
 answer({{"architecture": "resnet", "question": "Which pooling layers are used in this model?"}})
 ```
 
@@ -77,6 +79,9 @@ answer({{"architecture": "resnet", "question": "Which pooling layers are used in
 `ArchitectureGraph`; nothing is downloaded but a config, and no weights are allocated. A module whose inputs cannot be
 made up gets them as `inputs`. The result is a list such as `[{{"answer": "MaxPool2d", "score": 0.98}}]`, best first;
 an answer is given when its score is above 0.5.
+
+The tag `{tag}` never moves. The code files are those of the package: `python -m archbert.manifest {repo}` compares
+them, and `code_manifest.json` lists their SHA-256. `reference.json` has the numbers that the model must give.
 
 The same folder holds the pipelines `architecture-reasoning` (is a statement about a network correct?) and
 `architecture-clone-detection` (are two networks alike?).
@@ -141,6 +146,7 @@ def write_model_card(
     text = _CARD.format(
         metadata=_metadata(name).to_yaml(),
         name=name,
+        tag=TAG,
         repo=repo_id or f"{NAMESPACE}/{name}",
         model=_model_section(values),
         results=results_markdown(tables, heading="###"),

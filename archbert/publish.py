@@ -4,6 +4,8 @@
   ``--dry-run`` ends there.
 * Large files are sent before the one commit of a repository, so a reader sees all of a release or nothing of it.
 * What is there already is not sent again: a second run has nothing to do, and a run that failed goes on.
+* Every branch gets the tag of the release, such as ``v0.1.0``; ``revision="v0.1.0"`` always gives the same files, as
+  a tag that is there never moves. Later changes need another version (`archbert.names.VERSION`) to be in one.
 * First data sets and the index, then metrics, then models, whose cards refer to those; at last the Space.
 
 `archbert.publish_contents` says what each holds. ``huggingface_hub`` finds the token (``hf auth login``, or
@@ -24,7 +26,7 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
-from .names import NAMESPACE
+from .names import NAMESPACE, TAG
 from .publish_contents import (
     MAIN,
     PublishError,
@@ -54,6 +56,8 @@ class Plan:
         new: paths that are added.
         changed: paths whose content is replaced.
         removed: paths that are deleted.
+        tag: the release's tag on this branch; None where none is wanted.
+        tagged: the commit that the tag names; None where there is no such tag.
     """
 
     upload: Upload
@@ -61,19 +65,27 @@ class Plan:
     new: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
+    tag: str | None = None
+    tagged: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all files are as they shall be."""
+        return not (self.new or self.changed or self.removed)
 
     @property
     def is_done(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.new or self.changed or self.removed)
+        return self.is_whole and (self.tag is None or self.tagged is not None)
 
     def lines(self) -> Iterator[str]:
         """The plan in words."""
         upload = self.upload
         where = f"{upload.repo_type} {upload.repo_id} ({upload.branch})"
         sizes = {path: upload.files[path].stat().st_size for path in (*self.new, *self.changed)}
-        if self.is_done:
-            yield f"{where}: nothing to do, {len(upload.files)} files are as they should be"
+        if self.is_whole:
+            to_do = "nothing to do" if self.is_done else f"tag {self.tag} to be created"
+            yield f"{where}: {to_do}, {len(upload.files)} files are as they should be"
             return
         state = "" if self.parent else ", to be created"
         yield (
@@ -83,48 +95,81 @@ class Plan:
         for sign, paths in (("+", self.new), ("~", self.changed), ("-", self.removed)):
             for path in paths:
                 yield f"  {sign} {path}" + (f"  {_size(sizes[path])}" if path in sizes else "")
+        if self.tagged:
+            yield f"  tag {self.tag} stays at {self.tagged[:12]}, without these changes; a new version gets a new tag"
 
 
-def make_plan(hub: HfApi, upload: Upload) -> Plan:
-    """Compare an upload with what the Hub has."""
+def make_plan(hub: HfApi, upload: Upload, release: str | None = None) -> Plan:
+    """Compare an upload with what the Hub has.
+
+    Args:
+        hub: the client.
+        upload: what is to be there.
+        release: name of the release, whose tag every branch gets; None for no tag.
+    """
     where: dict[str, Any] = {"repo_id": upload.repo_id, "repo_type": upload.repo_type, "revision": upload.branch}
+    tag = upload.tag(release) if release else None
+    tagged = None
     try:
         parent = hub.repo_info(**where).sha
+        if tag:
+            tags = hub.list_repo_refs(upload.repo_id, repo_type=upload.repo_type).tags
+            tagged = next((found.target_commit for found in tags if found.name == tag), None)
         entries = hub.list_repo_tree(**where, recursive=True)
         there = {entry.path: entry for entry in entries if hasattr(entry, "blob_id") and entry.path not in KEPT}
     except (RepositoryNotFoundError, RevisionNotFoundError):
         parent, there = None, {}
     new = tuple(path for path in upload.files if path not in there)
     changed = tuple(path for path, file in upload.files.items() if path in there and not _same(file, there[path]))
-    return Plan(upload, parent, new, changed, tuple(path for path in sorted(there) if path not in upload.files))
+    removed = tuple(path for path in sorted(there) if path not in upload.files)
+    return Plan(upload, parent, new, changed, removed, tag, tagged)
 
 
-def execute(hub: HfApi, upload: Upload) -> bool:
-    """Make a branch what it shall be, by one commit; returns whether there was anything to do.
+def execute(hub: HfApi, upload: Upload, release: str | None = None) -> bool:
+    """Make a branch what it shall be, by one commit, and tag that; returns whether there was anything to do.
 
     Raises:
         HfHubHTTPError: the Hub refused; the branch is as it was.
     """
-    where: dict[str, Any] = {"repo_id": upload.repo_id, "repo_type": upload.repo_type}
-    plan = make_plan(hub, upload)
+    plan = make_plan(hub, upload, release)
     if plan.is_done:
         return False
+    commit = plan.parent if plan.is_whole else _commit(hub, plan)
+    if plan.tag and not plan.tagged:
+        hub.create_tag(upload.repo_id, repo_type=upload.repo_type, tag=plan.tag, revision=commit)
+    return True
+
+
+def _create(hub: HfApi, upload: Upload) -> None:
+    """Create the repository and the branch, where they do not exist."""
+    where: dict[str, Any] = {"repo_id": upload.repo_id, "repo_type": upload.repo_type}
+    sdk: dict[str, Any] = {"space_sdk": space_sdk(upload)} if upload.repo_type == "space" else {}
+    try:
+        hub.create_repo(**where, **sdk)
+    except HfHubHTTPError as error:  # 409 is also said for other reasons than that it exists
+        if error.response.status_code != 409 or not hub.repo_exists(**where):
+            raise
+    if upload.branch != MAIN:
+        hub.create_branch(**where, branch=upload.branch, exist_ok=True)
+
+
+def _commit(hub: HfApi, plan: Plan) -> str:
+    """Send the files and commit them; returns the commit."""
+    upload = plan.upload
+    where: dict[str, Any] = {"repo_id": upload.repo_id, "repo_type": upload.repo_type}
     if plan.parent is None:
-        sdk: dict[str, Any] = {"space_sdk": space_sdk(upload)} if upload.repo_type == "space" else {}
-        hub.create_repo(**where, **sdk, exist_ok=True)
-        if upload.branch != MAIN:
-            hub.create_branch(**where, branch=upload.branch, exist_ok=True)
+        _create(hub, upload)
         plan = make_plan(hub, upload)
     additions = [CommitOperationAdd(path, upload.files[path]) for path in (*plan.new, *plan.changed)]
     hub.preupload_lfs_files(additions=additions, revision=upload.branch, **where)
-    hub.create_commit(
+    made = hub.create_commit(
         operations=[*additions, *(CommitOperationDelete(path) for path in plan.removed)],
         commit_message=f"{len(plan.new)} files added, {len(plan.changed)} changed, {len(plan.removed)} removed",
         revision=upload.branch,
         parent_commit=plan.parent,
         **where,
     )
-    return True
+    return made.oid
 
 
 def _same(file: Path, entry: Any) -> bool:
@@ -141,16 +186,17 @@ def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
 
 
-def publish(uploads: Sequence[Upload], dry_run: bool = False) -> int:
+def publish(uploads: Sequence[Upload], dry_run: bool = False, release: str | None = None) -> int:
     """Show what is to be done, and do it; returns the exit status.
 
     Args:
         uploads: what is to be there, in the order in which it is sent.
         dry_run: only show it.
+        release: name of the release, whose tag every branch gets; None for no tag.
     """
     hub = HfApi()
     try:
-        plans = [make_plan(hub, upload) for upload in uploads]
+        plans = [make_plan(hub, upload, release) for upload in uploads]
     except _FAILURES as error:
         sys.stderr.write(f"error: {hub.endpoint} cannot be read ({error}); nothing was uploaded.\n")
         return 1
@@ -161,7 +207,7 @@ def publish(uploads: Sequence[Upload], dry_run: bool = False) -> int:
     for plan in plans:
         upload = plan.upload
         try:
-            done = execute(hub, upload)
+            done = execute(hub, upload, release)
         except _FAILURES as error:
             sys.stderr.write(
                 f"error: {upload.repo_id} was not uploaded ({error}); its branch {upload.branch} is as it was, or "
@@ -213,6 +259,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("index", "space"):
         parser.add_argument(f"--no-{name}", dest=name, action="store_const", const=[], help=f"leave out the {name}")
         parser.set_defaults(**{name: [name]})
+    parser.add_argument("--tag", default=TAG, help=f"tag of the release in every repository (default: {TAG})")
     parser.add_argument("--namespace", default=NAMESPACE, help="owner of the repositories")
     parser.add_argument("--hub_dir", default="hub", help="folder of data sets, models and index")
     parser.add_argument("--source_dir", default=".", help="a clone of the project: metrics and examples/space")
@@ -230,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except PublishError as error:
             sys.stderr.write(f"error: {error}\n")
             return 1
-        return publish(uploads, options.dry_run)
+        return publish(uploads, options.dry_run, options.tag)
 
 
 if __name__ == "__main__":

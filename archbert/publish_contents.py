@@ -3,13 +3,12 @@
 A data set is the union of its folder under ``hub/datasets`` (card, sample, plots) and of a build (Parquet files and
 manifest); the card gets the configs of both, every config must have its files, and the manifest their digests. The
 loading script for `datasets` 3 goes to the branch ``script``. A model is its folder under ``hub/models``, with links
-followed. A metric is its folder under ``metrics``, as a Space, from where `evaluate.load` reads it. The Space is
-``examples/space`` and the three packages, so that it runs the code that it was published with.
+followed, and a manifest of its code. A metric is its folder under ``metrics``, as a Space, from where `evaluate.load`
+reads it. The Space is ``examples/space`` and the three packages, so that it runs the code that it was published with.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import re
@@ -21,8 +20,9 @@ from typing import Any
 
 import yaml
 
+from .manifest import CODE_MANIFEST, code_manifest
 from .names import NAMESPACE
-from .release import WEIGHTS, code_files
+from .release import WEIGHTS, code_files, file_digest
 
 MAIN, SCRIPT_BRANCH = "main", "script"
 CARD, MANIFEST = "README.md", "manifest.json"
@@ -45,7 +45,7 @@ class Upload:
 
     Attributes:
         repo_id: owner and name.
-        repo_type: `"dataset"` or `"model"`.
+        repo_type: `"dataset"`, `"model"` or `"space"`.
         branch: name of the branch.
         files: path in the repository -> local file.
     """
@@ -54,6 +54,10 @@ class Upload:
     repo_type: str
     branch: str
     files: Mapping[str, Path]
+
+    def tag(self, release: str) -> str:
+        """The tag of a release on this branch: its name, and on other branches than `main` theirs behind it."""
+        return release if self.branch == MAIN else f"{release}-{self.branch}"
 
 
 def dataset_uploads(name: str, build: str | Path, hub_dir: str | Path, namespace: str, scratch: Path) -> list[Upload]:
@@ -109,7 +113,12 @@ def model_upload(name: str, folder: Path, namespace: str, scratch: Path) -> Uplo
             f"{folder / name} has no {missing[0]}; release the model again: python -m archbert.release --checkpoint "
             f"DIR --name {name}."
         )
-    return Upload(f"{namespace}/{name}", "model", MAIN, _renamed(files, namespace, scratch / name))
+    manifest = scratch / name / CODE_MANIFEST
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    manifest.write_text(json.dumps(code_manifest(files), indent=2) + "\n", encoding="utf-8")
+    return Upload(
+        f"{namespace}/{name}", "model", MAIN, {**_renamed(files, namespace, scratch / name), CODE_MANIFEST: manifest}
+    )
 
 
 def index_upload(name: str, folder: Path, namespace: str, scratch: Path) -> Upload:
@@ -219,9 +228,3 @@ def _renamed(files: Mapping[str, Path], namespace: str, scratch: Path) -> dict[s
         renamed[path].parent.mkdir(parents=True, exist_ok=True)
         renamed[path].write_text(text, encoding="utf-8")
     return renamed
-
-
-def file_digest(file: Path) -> str:
-    """SHA-256 of a file."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -7,13 +7,15 @@ with ``trust_remote_code=True`` needs.
 * ``auto_map`` and ``custom_pipelines`` are written here for every head, from the tables below.
 * Code files are relative symbolic links into the packages, so there is one source of the code. Saving a model into
   such a folder would write through the links: training scripts call `refuse_release_folder` first.
+* ``reference.json`` has the numbers that the weights give for small networks, wherever they are loaded.
 * The folder is built beside its place, loaded once to prove that it is whole, and then swapped in.
-* ``--refresh`` does all this for a folder that is published already, and keeps its weights.
+* ``--refresh`` does all this for a folder that is published already, and keeps its weights and its reference.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -34,6 +36,7 @@ import processing_archbert
 
 from . import PIPELINE_MODELS, PIPELINE_TYPE, PIPELINES
 from .model_card import read_results, write_model_card
+from .reference import REFERENCE, check_reference, write_reference
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +98,12 @@ def code_files() -> dict[str, Path]:
             found[name] = candidates[0]
             waiting += get_relative_imports(candidates[0])
     return dict(sorted(found.items()))
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def refuse_release_folder(folder: str | os.PathLike[str]) -> None:
@@ -175,6 +184,7 @@ def _publish(source: Path, target: Path, results: Sequence[Path], write_weights:
         _write_results(results, config, staging, target.name)
         _link_code(staging)
         _check_loads(staging)
+        _write_reference(source, staging)
         _swap(staging, target)
     finally:
         _remove(staging)
@@ -270,6 +280,18 @@ def _check_loads(staging: Path) -> None:
             raise ReleaseError(
                 f"The weights do not fit ArchBertForPreTraining, which a release holds: {kind} such as {examples}."
             )
+
+
+def _write_reference(source: Path, staging: Path) -> None:
+    """A new one for new weights; weights that were published before still have to give what theirs says."""
+    if not (source / REFERENCE).is_file():
+        write_reference(staging)
+        return
+    try:
+        check_reference(staging, source / REFERENCE)
+    except (OSError, ValueError, KeyError) as error:
+        raise ReleaseError(str(error)) from error
+    shutil.copyfile(source / REFERENCE, staging / REFERENCE)
 
 
 def _swap(staging: Path, target: Path) -> None:

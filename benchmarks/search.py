@@ -1,10 +1,11 @@
 """Search in a million embeddings: ``python benchmarks/search.py --data data/autonet-full/architectures``.
 
-* The vectors: networks of AutoNet, embedded by the checkpoint, and interpolations between two of them that lie near
-  each other, of length 1. Interpolations are no networks: they fill the space where networks are.
+* The vectors: networks of the training split of AutoNet, embedded by the checkpoint, and interpolations between two of
+  them that lie near each other, of length 1. Interpolations are no networks: they fill the space where networks are.
 * Measured: memory of the process, time to build, save and load, p50 and p99 of a query on one thread, and recall: the
   share of the ten best of an exhaustive comparison that a search finds. Time is processor time, that of a machine
   without other work. Queries are texts, networks of the index, and networks of the validation split, which it has not.
+* How many cells a search looks into is chosen on queries of its own (`tuning`); the figures are of others.
 * Embeddings are kept beside the output (`--cache`), so that a second call starts with the search.
 """
 
@@ -29,11 +30,12 @@ import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from archbert.index import EXACT_ROWS, ArchitectureIndex, table_of  # noqa: E402
+from archbert.index import EXACT_ROWS, LISTS, ArchitectureIndex, table_of  # noqa: E402
 from processing_archbert.graph_overview_archbert import NUMBERS  # noqa: E402
 
 K = 10
 NEIGHBOURS = 32
+PROBED = (4, 16, 64, 256)
 BATCH, SAVED_EVERY = 50, 500
 TEXTS = (
     "a convolutional network", "a transformer with rotary position embeddings", "it has more than 100 layers",
@@ -43,11 +45,12 @@ TEXTS = (
 )  # fmt: skip
 
 
-def embedded(data: Path, cache: Path, model: str | None, limit: int) -> np.ndarray:
-    """Embeddings of the networks in the Parquet files of a folder, float32 (networks, d), kept in a file.
+def embedded(data: Path, split: str, cache: Path, model: str | None, limit: int) -> np.ndarray:
+    """Embeddings of the first networks of a split, float32 (networks, d), kept in a file.
 
     Args:
-        data: folder with rows of graphs.
+        data: folder with rows of graphs in Parquet files.
+        split: `train` or `validation`.
         cache: `.npy` file; what it holds already is not embedded again.
         model: the checkpoint.
         limit: how many networks at most.
@@ -59,7 +62,7 @@ def embedded(data: Path, cache: Path, model: str | None, limit: int) -> np.ndarr
     if len(known) >= limit:
         return known[:limit]
     embedder, found, seen = Embedder(model), list(known), 0
-    for file in [*sorted(data.glob("train-*.parquet")), *sorted(data.glob("validation-*.parquet"))]:
+    for file in sorted(data.glob(f"{split}-*.parquet")):
         for batch in pq.ParquetFile(file).iter_batches(BATCH):
             seen += batch.num_rows
             if seen <= len(found):
@@ -98,7 +101,7 @@ def synthetic_table(rows: int) -> Any:
             columns[field.name] = names
         elif field.name in NUMBERS:
             columns[field.name] = pa.array(np.arange(rows) if field.name == "parameters" else np.zeros(rows, np.int64))
-        elif field.name == "aliases":
+        elif field.name in LISTS:
             columns[field.name] = pa.array([[]] * rows, field.type)
         else:
             columns[field.name] = pa.array([""] * rows)
@@ -133,7 +136,21 @@ def measure_queries(index: ArchitectureIndex, queries: np.ndarray) -> dict[str, 
     return {"queries": len(queries), "p50 ms": p50, "p99 ms": p99, f"recall@{K}": round(float(np.mean(shares)), 4)}
 
 
-def measure(vectors: np.ndarray, queries: dict[str, np.ndarray], real: int) -> dict[str, Any]:
+def tuning(index: ArchitectureIndex, queries: np.ndarray) -> dict[str, float]:
+    """Recall of a large index by the number of cells that a search looks into."""
+    import faiss
+
+    index.search(queries[0], K)
+    cells = faiss.extract_index_ivf(index.searchable().get_index("embedding").faiss_index)
+    kept, found = cells.nprobe, {}
+    for probed in PROBED:
+        cells.nprobe = probed
+        found[str(probed)] = measure_queries(index, queries)[f"recall@{K}"]
+    cells.nprobe = kept
+    return found
+
+
+def measure(vectors: np.ndarray, queries: dict[str, np.ndarray], real: int, tuned_on: np.ndarray) -> dict[str, Any]:
     """All figures of an index of these vectors, of which the first `real` are networks."""
     before = memory()
     with tempfile.TemporaryDirectory() as folder:
@@ -147,6 +164,8 @@ def measure(vectors: np.ndarray, queries: dict[str, np.ndarray], real: int) -> d
             "load seconds": round(load, 1), "first search seconds": round(first, 2),
             "memory GiB": round(memory() - before, 2),
         }  # fmt: skip
+        if not result["exact"]:
+            result[f"recall@{K} of the tuning queries, by cells looked into"] = tuning(loaded, tuned_on)
         result["searches"] = {name: measure_queries(loaded, found) for name, found in queries.items()}
         few = f"parameters<{len(vectors) // 100}"
         found = [timed(lambda q=q: loaded.search(q, K, few))[1] for q in queries["networks in the index"][:5]]
@@ -164,20 +183,22 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--networks", type=int, default=20_000, help="networks that are embedded")
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 1_000_000], help="sizes of indexes")
     parser.add_argument("--queries", type=int, default=200, help="queries of each kind")
-    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "search" / "embeddings.npy")
+    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "search", help="folder of embeddings")
     parser.add_argument("--output", type=Path, help="write the figures as JSON")
     options = parser.parse_args(given)
-    options.cache.parent.mkdir(parents=True, exist_ok=True)
+    options.cache.mkdir(parents=True, exist_ok=True)
     from archbert.embedding import Embedder
 
     embedder = Embedder(options.model)
-    every = embedded(options.data, options.cache, options.model, options.networks + options.queries)
-    networks, unseen = every[: -options.queries], every[-options.queries :]
-    random = np.random.default_rng(1)
+    networks = embedded(options.data, "train", options.cache / "train.npy", options.model, options.networks)
+    unseen = embedded(options.data, "validation", options.cache / "validation.npy", options.model, 2 * options.queries)
+    known = np.random.default_rng(1).permutation(len(networks))[: 2 * options.queries]
+    half = options.queries
+    tuned_on = np.concatenate([networks[known[half:]], unseen[half:]])
     queries = {
         "texts": embedder.texts(list(TEXTS)),
-        "networks in the index": networks[random.integers(0, len(networks), options.queries)],
-        "networks that are not": unseen,
+        "networks in the index": networks[known[:half]],
+        "networks that are not": unseen[:half],
     }
     import faiss
 
@@ -185,7 +206,7 @@ def main(given: Sequence[str] | None = None) -> int:
     figures = []
     for rows in options.rows:
         vectors = interpolated(networks, rows) if rows > len(networks) else networks[:rows]
-        figures.append(measure(vectors, queries, min(rows, len(networks))))
+        figures.append(measure(vectors, queries, min(rows, len(networks)), tuned_on))
         sys.stdout.write(json.dumps(figures[-1], indent=1) + "\n")
     if options.output:
         told = {"checkpoint": Path(embedder.name).name, "cpu": platform.processor() or platform.machine(),

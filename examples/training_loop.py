@@ -197,6 +197,9 @@ class Trainer:
             which the learning rate is multiplied for it.
     """
 
+    clock: Callable[[], float] = staticmethod(time.perf_counter)
+    """What the time budget is measured by."""
+
     def __init__(
         self,
         accelerator: Accelerator,
@@ -220,7 +223,7 @@ class Trainer:
         if self.arguments.resume:
             self.load_newest()
         self.model.train()
-        started, before = time.perf_counter(), self.state.seconds
+        started, before = self.clock(), self.state.seconds
         bar = tqdm(desc="training", unit="step", initial=self.state.step, total=self.arguments.max_steps,
                    disable=not self.accelerator.is_main_process)  # fmt: skip
         with ThreadPoolExecutor(1) as maker, bar:
@@ -233,7 +236,7 @@ class Trainer:
                     losses.append(self._forward_backward(batch, accumulated))
                 self._update(progress)
                 self.state.step += 1
-                self.state.seconds = self._agreed(before + time.perf_counter() - started)
+                self.state.seconds = self._agreed(before + self.clock() - started)
                 self._report(bar, losses)
                 if self.arguments.save_steps and self.state.step % self.arguments.save_steps == 0:
                     self.save()

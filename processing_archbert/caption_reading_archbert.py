@@ -17,6 +17,7 @@ Claim = dict[str, Any]
 
 _MAX_PIECES = 64
 _MAX_PHRASE = 16
+_MAX_SENTENCE = 5_000
 
 
 class UnreadableCaptionError(ValueError):
@@ -69,6 +70,8 @@ def read_parts(sentence: str) -> ReadParts:
     """
     if not sentence.endswith("."):
         raise UnreadableCaptionError("a sentence ends with a full stop")
+    if len(sentence) > _MAX_SENTENCE:
+        raise UnreadableCaptionError(f"a sentence has {len(sentence):,} characters; {_MAX_SENTENCE:,} are allowed")
     spaced = " ".join(sentence.split())
     text = plain_text(spaced[:-1])
     subject = _SUBJECT.fullmatch(text)

@@ -7,14 +7,18 @@ refutes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .architecture_graph_archbert import ArchitectureGraph
 from .graph_facts_archbert import Fact, GraphFacts
 from .network_numbers_archbert import QUANTITIES, NetworkNumbers
 from .network_properties_archbert import group_nodes, holds
+from .number_answers_archbert import number_answer
+from .number_questions_archbert import asks_number, read_number
 from .ops_archbert import LAYER_CATEGORIES, op_category
-from .question_reading_archbert import ReadQuestion, read_question
+from .question_reading_archbert import MAX_CHARACTERS, ReadQuestion, names_something, read_question
 from .questions_archbert import (
     DILATED_CONVOLUTION,
     KERNEL_ANSWERS,
@@ -25,6 +29,8 @@ from .questions_archbert import (
     SEPARABLE_CONVOLUTION,
     absent,
 )
+from .topic_answers_archbert import topic_answer, topic_reason
+from .topic_questions_archbert import read_topic
 
 COMPUTED, PREDICTED, CANNOT_TELL = BASES = ("computed", "predicted", "cannot_tell")
 """What an answer rests on."""
@@ -55,8 +61,30 @@ def computed_answer(numbers: NetworkNumbers, text: str) -> ComputedAnswer | None
         numbers: the network.
         text: one question in English.
     """
+    text = without_name(text, numbers.graph)
+    topic = read_topic(text)
+    found = None if topic is None else topic_answer(numbers.profile, topic)
+    if topic is not None and found is not None:
+        read = ReadQuestion("topic", topic.topic, topic.scope)
+        return ComputedAnswer(COMPUTED, found.answers, found.nodes, read)
+    read_otherwise = _computed(numbers, text)
+    if topic is None or (read_otherwise is not None and read_otherwise.question.kind in _SURE_TOO):
+        return read_otherwise
+    read = ReadQuestion("topic", topic.topic, topic.scope)
+    return ComputedAnswer(CANNOT_TELL, (), (), read, topic_reason(numbers.profile, topic))
+
+
+def _computed(numbers: NetworkNumbers, text: str) -> ComputedAnswer | None:
+    """What the readers of layers, properties and numbers make of a question."""
     question = read_question(text)
-    if question is None:
+    number = read_number(text)
+    if number is not None and (question is None or question.kind in _READ_AS_NUMBERS or question.name in _OF_LAYERS):
+        found = number_answer(numbers, number)
+        read = ReadQuestion("number", number.name, number.scope)
+        return ComputedAnswer(
+            COMPUTED if found.answers else CANNOT_TELL, found.answers, found.nodes, read, found.reason
+        )
+    if question is None or (question.name in _OF_LAYERS and asks_number(text)):
         return None
     if question.kind == "unanswerable":
         reason = f"a computational graph does not show this ({question.name!r})"
@@ -65,6 +93,38 @@ def computed_answer(numbers: NetworkNumbers, text: str) -> ComputedAnswer | None
     if not fact.value:
         return ComputedAnswer(CANNOT_TELL, (), (), question, _reason(numbers, question))
     return ComputedAnswer(COMPUTED, fact.value, fact.nodes, question)
+
+
+_SURE_TOO = ("number", "holds")
+"""What may answer a question in words that the parts of the network do not answer: they have doubts of their own."""
+_READ_AS_NUMBERS = ("number", "unanswerable", "count")
+"""What the reader of numbers, which knows more wordings, may read as well."""
+_OF_LAYERS = ("layer_types", "pooling_types", "activation_types", "normalization_types", "convolution_types")
+"""What is no answer where a number or a size is asked for."""
+
+
+def without_name(text: str, graph: ArchitectureGraph) -> str:
+    """A question in which the network is called "the model" instead of by its name.
+
+    Args:
+        text: the question.
+        graph: the network; its name and source are looked for, with or without what stands behind them ("-base").
+    """
+    if len(text) > MAX_CHARACTERS:
+        return text
+    names = {graph.name, graph.source, *re.split(r"[:/]", graph.source), re.sub(_CLASS_ENDING, "", graph.name)}
+    for name in sorted(names, key=len, reverse=True):
+        plain = re.sub(r"[^a-z0-9]", "", name.lower())
+        if len(plain) < 2 or not re.search(r"[a-z]", plain) or names_something(name) or name.lower() in _ORDINARY:
+            continue
+        spelled = r"[-_ .]?".join(map(re.escape, plain))
+        text = re.sub(rf"(?i)(?<![\w-])(?<!\d )(?:the )?{spelled}{_VARIANT}(?![\w])", "the model", text)
+    return text
+
+
+_CLASS_ENDING = r"(?:Model|For[A-Z]\w*|LMHeadModel)$"
+_VARIANT = r"(?:[-_ ](?:base|small|large|tiny|mini|medium|huge|uncased|cased|v\d|\d+(?:\.\d+)?[bm]))*"
+_ORDINARY = frozenset("model network encoder decoder module net block layer config transformers".split())
 
 
 def _reason(numbers: NetworkNumbers, question: ReadQuestion) -> str:

@@ -37,6 +37,9 @@ class Folding(NamedTuple):
         edges: int64 (e', 2), (source token, target token) of the edges into the representatives, parallel ones kept.
         reverse_edges: int64 (e'', 2), (source token, target token) of the messages from successors, which run from
             the reader of a representative to it; parallel ones kept.
+        other_edges: int64 (f, 2), the distinct (source token, target token) of edges into other nodes that no edge
+            of `edges` says. Nodes of one colour have predecessors that are equal one round earlier, so messages need
+            none of these; which token follows which does.
     """
 
     node_tokens: np.ndarray
@@ -44,6 +47,7 @@ class Folding(NamedTuple):
     counts: np.ndarray
     edges: np.ndarray
     reverse_edges: np.ndarray
+    other_edges: np.ndarray
 
 
 class Block(NamedTuple):
@@ -95,13 +99,21 @@ def fold(colours: np.ndarray, edge_index: np.ndarray) -> Folding:
     is_representative[representatives] = True
     source, target = edge_index.astype(np.int64)
     into, out_of = is_representative[target], is_representative[source]
+    edges = sorted_edges(node_tokens[source[into]], node_tokens[target[into]])
     return Folding(
         node_tokens=node_tokens,
         representatives=representatives,
         counts=counts[order],
-        edges=sorted_edges(node_tokens[source[into]], node_tokens[target[into]]),
+        edges=edges,
         reverse_edges=sorted_edges(node_tokens[target[out_of]], node_tokens[source[out_of]]),
+        other_edges=_others(node_tokens[source[~into]], node_tokens[target[~into]], edges, len(representatives)),
     )
+
+
+def _others(source: np.ndarray, target: np.ndarray, known: np.ndarray, num_tokens: int) -> np.ndarray:
+    """The distinct pairs (f, 2) of source and target that are not among the `known` ones."""
+    pairs = np.setdiff1d(target * num_tokens + source, known[:, 1] * num_tokens + known[:, 0])
+    return np.stack([pairs % num_tokens, pairs // num_tokens], axis=1).astype(np.int64)
 
 
 def sorted_edges(source: np.ndarray, target: np.ndarray) -> np.ndarray:

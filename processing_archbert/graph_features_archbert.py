@@ -82,6 +82,8 @@ class GraphEncoding:
             concatenation; (0,) without `exact_numbers`.
         node_sizes: int64 (n,), the first number of each token's shape (output features, entries), not as a bucket but
             as it is (of a node of the colour); (0,) without `exact_numbers`.
+        other_edge_index: int32 (f, 2), further edges between tokens, over which no messages go
+            (`Folding.other_edges`); none when unfolded.
     """
 
     op_names: tuple[str, ...]
@@ -98,6 +100,7 @@ class GraphEncoding:
     fold_rounds: int
     graph_counts: np.ndarray
     node_sizes: np.ndarray
+    other_edge_index: Any = ()
 
     @property
     def num_tokens(self) -> int:
@@ -220,6 +223,7 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
             fold_rounds=self.num_fold_rounds if fold else UNFOLDED,
             graph_counts=structure_counts(known) if self.exact_numbers else np.zeros(0, dtype=np.int64),
             node_sizes=sizes.astype(np.int64)[: None if self.exact_numbers else 0],
+            other_edge_index=folding.other_edges.astype(np.int32),
         )
         return self._limited(encoding, fold, self.truncation if truncation is None else truncation)
 
@@ -228,7 +232,8 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
 
         Returns:
             `node_ids`, `node_counts`, `node_mask` (B, N), `node_shapes` (B, N, 4), `node_attributes` (B, N, A),
-            `node_features` (B, N, 4), `edge_index` (B, E, 2), `edge_mask` (B, E), `graph_features` (B, 3),
+            `node_features` (B, N, 4), `edge_index` (B, E, 2), `edge_mask` (B, E: 1, or 2 for an edge over which
+            no messages go), `graph_features` (B, 3),
             `op_piece_ids`, `op_piece_mask` (B, N, P) (zero: `ArchBertProcessor` fills them), `block_ids`,
             `block_repeats`, `block_mask` (B, K), `fold_rounds` (B,); with `fold_direction` "both" also
             `reverse_edge_index` and `reverse_edge_mask`, with `exact_numbers` also `graph_counts` (B, 3)
@@ -248,8 +253,7 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
             "node_counts": _padded([e.node_counts for e in encodings]),
             "node_features": _padded([e.node_features for e in encodings], np.float32),
             "node_mask": _mask([e.node_ids for e in encodings]),
-            "edge_index": _padded([e.edge_index for e in encodings]),
-            "edge_mask": _mask([e.edge_index for e in encodings]),
+            **_edges(encodings),
             "graph_features": np.stack([e.graph_features for e in encodings]),
             "block_ids": _padded([e.block_ids for e in encodings]),
             "block_repeats": _padded([e.block_repeats for e in encodings]),
@@ -305,12 +309,14 @@ def _checked_number(name: str, value: Any, least: int) -> int:
 def _unfolded(graph: ArchitectureGraph) -> Folding:
     """The folding that gives every node a token of its own."""
     nodes, (source, target) = np.arange(graph.num_nodes), graph.edge_index.astype(np.int64)
-    return Folding(nodes, nodes, np.ones_like(nodes), sorted_edges(source, target), sorted_edges(target, source))
+    edges = sorted_edges(source, target), sorted_edges(target, source)
+    return Folding(nodes, nodes, np.ones_like(nodes), *edges, np.zeros((0, 2), dtype=np.int64))
 
 
 def _truncated(encoding: GraphEncoding, length: int) -> GraphEncoding:
     """The first `length` tokens, with the edges and blocks among them."""
     edges, reverse, blocks = encoding.edge_index, encoding.reverse_edge_index, encoding.block_ids < length
+    others = np.asarray(encoding.other_edge_index).reshape(-1, 2)
     return GraphEncoding(
         op_names=encoding.op_names[:length],
         node_ids=encoding.node_ids[:length],
@@ -326,7 +332,18 @@ def _truncated(encoding: GraphEncoding, length: int) -> GraphEncoding:
         fold_rounds=encoding.fold_rounds,
         graph_counts=encoding.graph_counts,
         node_sizes=encoding.node_sizes[:length],
+        other_edge_index=others[(others < length).all(axis=1)],
     )
+
+
+def _edges(encodings: Sequence[GraphEncoding]) -> dict[str, np.ndarray]:
+    """`edge_index` and `edge_mask`: 1 where messages go, 2 for further edges behind these."""
+    others = [np.asarray(e.other_edge_index, dtype=np.int32).reshape(-1, 2) for e in encodings]
+    joined = [np.concatenate([e.edge_index, more]) for e, more in zip(encodings, others, strict=True)]
+    mask = _mask(joined)
+    for row, encoding in zip(mask, encodings, strict=True):
+        row[len(encoding.edge_index) :] *= 2
+    return {"edge_index": _padded(joined), "edge_mask": mask}
 
 
 def _padded(arrays: Sequence[np.ndarray], dtype: type[np.generic] = np.int64) -> np.ndarray:

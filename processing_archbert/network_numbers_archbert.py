@@ -18,6 +18,7 @@ from .graph_costs_archbert import flops, kv_cache
 from .graph_facts_archbert import Fact, GraphFacts
 from .graph_stacks_archbert import ATTENTION_OPS, Structure
 from .graph_towers_archbert import Tower, find_towers, network_facts
+from .network_profile_archbert import NetworkProfile
 from .ops_archbert import INPUT_OP, OUTPUT_OP, op_category
 
 
@@ -93,6 +94,11 @@ class NetworkNumbers:
     def facts(self) -> GraphFacts:
         """Facts of nodes."""
         return GraphFacts(self.graph)
+
+    @cached_property
+    def profile(self) -> NetworkProfile:
+        """Parts and facts of the network, as questions in words ask for them."""
+        return NetworkProfile(self.graph, self.facts, self.structure)
 
     def in_scope(self, scope: str = "") -> list[int]:
         """Indices of the towers of a scope: a role or a modality."""

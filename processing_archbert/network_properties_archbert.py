@@ -148,6 +148,35 @@ def _has_category(category: str) -> Callable[[NetworkNumbers], bool | None]:
     return lambda numbers: any(op_category(op) == category for op in numbers.graph.op_types)
 
 
+def _squeezed(numbers: NetworkNumbers) -> bool | None:
+    return bool(squeeze_nodes(numbers))
+
+
+_GATES = ("Sigmoid", "Hardsigmoid")
+_AVERAGES = ("mean", *_spaced("AdaptiveAvgPool"))
+_MAX_GATE = 8
+"""Most nodes from the average to the gate."""
+
+
+def squeeze_nodes(numbers: NetworkNumbers) -> tuple[int, ...]:
+    """Products of a feature map with a gate that two learned layers compute from its own average over all places."""
+    graph, sources = numbers.graph, numbers.graph.predecessors()
+    found = []
+    for node, op in enumerate(graph.op_types):
+        gates = [p for p in sources[node] if graph.op_types[p] in _GATES] if op == "mul" else []
+        if len(gates) != 1 or len(sources[node]) != 2:
+            continue
+        swept, learned, place = next(p for p in sources[node] if p != gates[0]), 0, gates[0]
+        for _ in range(_MAX_GATE):
+            learned += op_category(graph.op_types[place]) in ("convolution", "linear")
+            if graph.op_types[place] in _AVERAGES or len(sources[place]) != 1:
+                break
+            place = sources[place][0]
+        if learned >= 2 and graph.op_types[place] in _AVERAGES and swept in sources[place]:
+            found.append(node)
+    return tuple(found)
+
+
 def _bias(numbers: NetworkNumbers) -> bool | None:
     return numbers.has_bias.value
 
@@ -190,6 +219,7 @@ PROPERTIES: dict[str, Callable[[NetworkNumbers], bool | None]] = {
     "biases in linear layers": _bias,
     "linear layers without bias": _inverse(_bias),
     "cross-attention": lambda n: any(f["cross"] for f in _attention(n)) if _attention(n) else None,
+    "squeeze-and-excitation": _squeezed,
     "skip connections": lambda n: _positive(bool(n.structure.stacks)),
     "attention": lambda n: any(op in ATTENTION_OPS for op in n.graph.op_types),
     "convolution": _has_category("convolution"),
@@ -234,6 +264,8 @@ _SHOWN_BY: dict[str, tuple[str, ...]] = {
 
 
 def _evidence(numbers: NetworkNumbers, name: str) -> tuple[int, ...]:
+    if name == "squeeze-and-excitation":
+        return squeeze_nodes(numbers)
     if name == "skip connections":
         return tuple(sorted(b.add for stack in numbers.structure.stacks for b in stack.branches))
     categories = _SHOWN_BY.get(name, ("attention",))

@@ -23,6 +23,7 @@ from .sources_archbert import described_source, load_architecture
 from .text_numbers_archbert import piece_numbers
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def op_words(op_type: str) -> str:
@@ -280,6 +281,8 @@ def _checked_texts(text: str | Sequence[str]) -> list[str]:
             raise ValueError(f"text[{i}] is {type(one).__name__}; a string is allowed.")
         if not one.strip():
             raise ValueError(f"text[{i}] is empty; a text with at least one word is needed.")
+        if _LONE_SURROGATE.search(one):
+            raise ValueError(f"text[{i}] is no Unicode text: it holds half of a surrogate pair; decode it properly.")
     return texts
 
 

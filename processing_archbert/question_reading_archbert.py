@@ -15,7 +15,8 @@ from .caption_words_archbert import layer_named
 from .network_properties_archbert import groups_in
 from .questions_archbert import KERNEL_SUBJECTS, LAYER_FUNCTIONS
 
-MAX_LENGTH = 500
+MAX_LENGTH, MAX_CHARACTERS = 500, 5_000
+"""Of a question, without and with its markup; a longer one is not read."""
 
 
 class ReadQuestion(NamedTuple):
@@ -74,6 +75,7 @@ _PROPERTIES: tuple[tuple[str, str], ...] = (
     ("cross-attention", r"cross attention"),
     ("causal attention", r"causal(?: self)?(?: attention)?"),
     ("bidirectional attention", r"bidirectional(?: self)?(?: attention)?"),
+    ("squeeze-and-excitation", r"squeeze (?:and )?excit(?:ation|e)(?: blocks?| modules?| layers?)?|se blocks?"),
     ("skip connections", r"(?:skip|residual|shortcut) connections?"),
 )
 _CATEGORIES: tuple[tuple[str, str], ...] = (
@@ -144,9 +146,11 @@ def read_question(text: str) -> ReadQuestion | None:
     Args:
         text: one question in English.
     """
-    plain = _plain(text)
+    plain = _plain(text) if len(text) <= MAX_CHARACTERS else ""
     if not plain or len(plain) > MAX_LENGTH:
         return None
+    if _MADE_OF.fullmatch(plain):
+        return ReadQuestion("closed", "layer_types")
     marked = _marked(plain)
     tokens = _TOKEN.findall(marked)
     marks = [token[1:-1].split(":", 1) for token in tokens if token.startswith("[")]
@@ -205,7 +209,9 @@ def _layers_marked(text: str) -> str:
     position = 0
     while position < len(words):
         for length in range(min(8, len(words) - position), 0, -1):
-            layer = _layer_of(" ".join(words[position : position + length]))
+            end = position + length
+            phrase, noun = " ".join(words[position:end]), words[end : end + 1]
+            layer = layer_named(phrase) if phrase in _GENERIC and noun in _ONE_LAYER else _layer_of(phrase)
             if layer:
                 rest = " ".join(words[position + length :])
                 remaining = _without_noun(f" {rest}").strip()
@@ -228,6 +234,14 @@ def _layer_of(phrase: str) -> str:
 
 _GENERIC = frozenset(
     ("embedding", "dense", "interpolation", "rope", "rotary embedding", "threshold", "rotary position embedding")
+)
+
+
+_ONE_LAYER = (["layer"], ["module"])
+"""Nouns behind which a generic word names one kind of layer."""
+_MADE_OF = re.compile(
+    r"(?:tell me )?(?:what|of what|from what) (?:is|are|was) (?:(?:the|this|given|neural|whole) )*(?:network|model|"
+    r"architecture|network model|it) (?:made|built|composed|constructed|assembled)(?: up)?(?: from| out of| of)?"
 )
 
 
@@ -272,6 +286,7 @@ def _about_layer(plain: str, layer: str, kernel: bool, words: list[str]) -> Read
 
 
 _COUNT_WORDS = frozenset("often times run".split())
+_FEATURE_WORDS = frozenset("features feature maps shrink shrinks".split())
 _OTHER_WORDS = _COUNT_WORDS | _SIZE_WORDS | _FUNCTION_WORDS | frozenset("wide long deep from".split())
 
 
@@ -279,9 +294,10 @@ def _about_one(plain: str, kind: str, name: str, words: list[str]) -> ReadQuesti
     """A question with one known phrase (perhaps repeated)."""
     scope = [_SCOPES[word] for word in words if word in _SCOPES]
     words = [word for word in words if word not in _SCOPES]
-    if len(set(scope)) > 1 or not _harmless(words, _OTHER_WORDS):
-        return None
     counts, closed = _counts(plain), _closed_question(plain)
+    features = _FEATURE_WORDS if kind == "category" and not counts else frozenset()
+    if len(set(scope)) > 1 or not _harmless(words, _OTHER_WORDS | features):
+        return None
     where = scope[0] if scope else ""
     if kind == "number" and not closed:
         if name == "heads" and not counts and re.search(r"\b(?:large|big|wide)\b", plain):

@@ -71,13 +71,13 @@ class ByteReader:
             self._open()
 
     def _open(self) -> None:
-        if not Path(self.name).is_file():
-            raise ArchitectureSourceError(f"{self.name!r} is no regular file.")
         try:
+            if not Path(self.name).is_file():
+                raise ArchitectureSourceError(f"{self.name!r} is no regular file.")
             self._file = open(self.name, "rb")  # noqa: SIM115
             self.size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
-            raise ArchitectureSourceError(f"{self.name!r} cannot be read: {first_line(error)}") from None
+            raise ArchitectureSourceError(f"{self.name[:300]!r} cannot be read: {first_line(error)[:300]}") from None
 
     def __enter__(self) -> ByteReader:
         return self

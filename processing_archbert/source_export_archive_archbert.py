@@ -36,9 +36,9 @@ def read_program(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str
         ArchitectureSourceError: no readable archive of `torch.export.save`.
     """
     name = os.fspath(path)
-    if not Path(name).is_file():
-        raise ArchitectureSourceError(f"{name!r} is no regular file.")
     try:
+        if not Path(name).is_file():
+            raise ArchitectureSourceError(f"{name!r} is no regular file.")
         with open(name, "rb") as file:
             _check_directory(file, name)
             with zipfile.ZipFile(file) as archive:

@@ -43,9 +43,9 @@ def read_model(path: str | os.PathLike[str]) -> OnnxModel:
         ArchitectureSourceError: there is no such file, it is no ONNX model, or it passes a limit.
     """
     name = os.fspath(path)
-    if not Path(name).is_file():
-        raise ArchitectureSourceError(f"{name!r} is no regular file; give the path of an .onnx file.")
     try:
+        if not Path(name).is_file():
+            raise ArchitectureSourceError(f"{name!r} is no regular file; give the path of an .onnx file.")
         with open(name, "rb", buffering=0) as file:
             if not os.fstat(file.fileno()).st_size:
                 raise ArchitectureSourceError(f"{name!r} is empty; export the model again.")

@@ -31,7 +31,7 @@ from .tracing_growth_archbert import measured_costs
 from .tracing_mirror_archbert import Mirror, is_transformers_config, traceable_config, unwrap
 from .tracing_parts_archbert import MAX_CANDIDATES, PartCall, has_no_forward, is_model, unused_parts
 from .tracing_recorder_archbert import Recorder
-from .tracing_state_archbert import preserved_state
+from .tracing_state_archbert import ModuleState, preserved_state
 from .tracing_values_archbert import LimitError
 
 GUESSES = (0, 1, SEQUENCE_LENGTH)
@@ -78,7 +78,7 @@ def trace(
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     with _LOCK, preserved_state():
         job = _Job(module_or_config, is_config, name, source, max_nodes, deadline)
-        job.model_class = model_class
+        job.model_class, job.costs = model_class, costs
         graph = job.run(inputs)
         return job.with_costs(graph) if costs else graph
 
@@ -96,7 +96,8 @@ class _Job:
         self.recorder = Recorder(max_nodes, deadline)
         self.recorder.from_config = is_config
         self.model_class: Any = None
-        self._attempts: list[tuple[ArchitectureGraph, nn.Module, Any, int]] = []
+        self.costs = False
+        self._attempts: list[tuple[ArchitectureGraph, nn.Module, Any, int, ModuleState | None]] = []
 
     def run(self, inputs: Any) -> ArchitectureGraph:
         model = self.model = self._build() if self.is_config else self._mirror()
@@ -298,8 +299,9 @@ class _Job:
         return None
 
     def _attempt(self, model: nn.Module, inputs: Any, guess: int) -> ArchitectureGraph:
+        before = ModuleState(model) if self.costs else None
         graph = self._finished(model, self._outputs(model, inputs, guess))
-        self._attempts.append((graph, model, inputs, guess))
+        self._attempts.append((graph, model, inputs, guess, before))
         return graph
 
     def with_costs(self, graph: ArchitectureGraph) -> ArchitectureGraph:
@@ -307,9 +309,11 @@ class _Job:
         found = next((attempt[1:] for attempt in self._attempts if attempt[0] is graph), None)
         if found is None:
             return graph
-        model, inputs, guess = found
+        model, inputs, guess, before = found
 
         def run(other: Any) -> list[NodeCost]:
+            if before is not None:
+                before.restore()  # what one run cached is no result of another's operations
             kept, _ = kept_nodes(self.recorder, model, self._outputs(model, other, guess))
             return node_costs(self.recorder.nodes, kept)
 

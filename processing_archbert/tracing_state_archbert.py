@@ -1,6 +1,7 @@
 """The state of a process around a trace: fixed inside, and as the caller left it afterwards.
 
 Random generators, default dtype and device, function modes, autocast and the garbage collector are covered.
+`ModuleState` does the same for what a network keeps in its modules.
 """
 
 from __future__ import annotations
@@ -10,16 +11,49 @@ import os
 import random
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.overrides import _pop_mode, _push_mode
 from torch.utils import _device
 
 _CHECKS = "TRANSFORMERS_DISABLE_TORCH_CHECK"  # its checks compare values, which are unknown here
+
+
+class ModuleState:
+    """The attributes of the modules of a network, and the contents of their own lists, dicts and sets, to be put back.
+
+    A forward may keep results in them (a cache of position biases), which another run then reads instead of computing.
+
+    Args:
+        model: the network.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._kept = [
+            (vars(module), {k: (v, _contents(v)) for k, v in vars(module).items()}) for module in model.modules()
+        ]
+
+    def restore(self) -> None:
+        """Puts everything back as it was."""
+        for attributes, kept in self._kept:
+            attributes.clear()
+            for name, (value, contents) in kept.items():
+                attributes[name] = value
+                if contents is None:
+                    continue
+                value.clear()
+                value.extend(contents) if isinstance(value, list) else value.update(contents)
+
+
+def _contents(value: Any) -> Any:
+    """A copy of a plain list, dict or set; None for anything else."""
+    return value.copy() if type(value) in (list, dict, OrderedDict, set) else None
 
 
 @contextmanager

@@ -31,6 +31,7 @@ _API = r"^/api/(?P<kind>models|datasets|spaces)/(?P<repo>[^/]+/[^/]+)"
 _LIST = "/api/models"
 _PAGE = 2
 _INFO = re.compile(_API + r"(?:/revision/(?P<revision>[^/]+))?$")
+_REFS = re.compile(_API + r"/refs$")
 _TREE = re.compile(_API + r"/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?$")
 _RESOLVE = re.compile(
     r"^/(?:(?P<kind>datasets|spaces)/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)$"
@@ -76,16 +77,16 @@ class _Branch:
 
 
 class _Repository:
-    """One repository: its branches by name."""
+    """One repository: its branches and tags by name."""
 
     def __init__(self, branches: Mapping[str, _Branch]) -> None:
         self.branches = dict(branches)
+        self.tags: dict[str, _Branch] = {}
 
     def at(self, revision: str | None) -> _Branch | None:
-        """The branch of this name or with this commit; None where there is none."""
-        found = [
-            b for name, b in self.branches.items() if revision in (name, b.sha) or (not revision and name == MAIN)
-        ]
+        """The branch or tag of this name or with this commit; None where there is none."""
+        named = [*self.branches.items(), *self.tags.items()]
+        found = [b for name, b in named if revision in (name, b.sha) or (not revision and name == MAIN)]
         return found[0] if found else None
 
 
@@ -107,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append(f"{self.command} {path}")
         if path == _LIST:
             return self._list()
+        if match := _REFS.match(path):
+            return self._refs(self.server.repositories.get(repository_key(match["kind"], match["repo"])))
         for pattern, answer in ((_INFO, self._info), (_TREE, self._tree), (_RESOLVE, self._resolve)):
             if match := pattern.match(path):
                 fields = match.groupdict()
@@ -128,6 +131,16 @@ class _Handler(BaseHTTPRequestHandler):
         following = f"http://{self.headers['Host']}{_LIST}?cursor={start + len(page)}&limit={limit}"
         more = start + len(page) < len(models)
         self._json(page, {"Link": f'<{following}>; rel="next"'} if more else None)
+
+    def _refs(self, repository: _Repository | None) -> None:
+        """Branches and tags, with the commits that they name."""
+        if repository is None:
+            return self._error("RepoNotFound", "no repository", status=401)
+        listed = {
+            kind: [{"name": name, "ref": f"refs/{part}/{name}", "targetCommit": b.sha} for name, b in named.items()]
+            for kind, part, named in (("branches", "heads", repository.branches), ("tags", "tags", repository.tags))
+        }
+        return self._json({**listed, "converts": []})
 
     def _info(self, branch: _Branch, fields: Mapping[str, str]) -> None:
         siblings = [{"rfilename": name} for name in branch.files]

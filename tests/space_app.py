@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from tiny_checkpoint import tiny_release
 
+from archbert.cli_output import CommandError
+
 ROOT = Path(__file__).resolve().parents[1]
 SPACE = ROOT / "examples" / "space"
 sys.path.insert(0, str(SPACE))
@@ -27,11 +29,14 @@ def small_tasks(folder: Path, limits: Any) -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "SMALL_INDEX", ("bert", "resnet", "no-such-network"))
-        patch.setattr(checkpoint, "_CLONED_INDEX", folder / "nowhere")
-        patch.delenv(checkpoint.INDEX_VARIABLE, raising=False)
+        patch.setattr(checkpoint, "find_index", _no_index)
         networks = Networks(limits)
         models = checkpoint.Checkpoint(networks, str(tiny_release(folder)))
     return Tasks(models, networks, Pictures(limits), limits)
+
+
+def _no_index(given: str | None) -> str:
+    raise CommandError("No index is here.")
 
 
 @contextmanager

@@ -60,6 +60,42 @@ def test_classification_of_two_gaussians_in_one_dimension() -> None:
     assert module.classification_score(features, [0, 0, 0, 1, 1, 1]) == pytest.approx(logistic.mean(), rel=1e-6)
 
 
+def test_scores_agree_with_sums_over_samples(data: tuple[np.ndarray, np.ndarray]) -> None:
+    """The definitions once more, sample by sample, in the space of the features and by other formulas."""
+    features, classes = data
+    count, width = features.shape
+    energies = [math.log(sum(math.exp(value) for value in row)) for row in features.tolist()]
+    assert module.energy_score(features) == pytest.approx(sum(energies) / count)
+
+    means = {c: features[classes == c].mean(axis=0) for c in range(3)}
+    within = np.array([row - means[c] for row, c in zip(features, classes, strict=True)])
+    covariance = np.zeros((width, width))
+    for row in within:
+        covariance += np.outer(row, row) / count
+    identity = np.eye(width)
+    scale = np.sum(covariance * identity) / width
+    away = np.sum((covariance - scale * identity) ** 2)
+    noise = sum(np.sum((np.outer(row, row) - covariance) ** 2) for row in within) / count**2
+    share = min(noise / away, 1)
+    assert 0.01 < share < 1  # else nothing of the shrinkage is tested
+    shrunk = (1 - share) * covariance + share * scale * identity
+    posteriors = []
+    for row, own in zip(features, classes, strict=True):
+        density = {c: np.mean(classes == c) * math.exp(-0.5 * (row - mean) @ np.linalg.inv(shrunk) @ (row - mean))
+                   for c, mean in means.items()}  # fmt: skip
+        posteriors.append(density[own] / sum(density.values()))
+    assert module.classification_score(features, classes) == pytest.approx(sum(posteriors) / count, rel=1e-6)
+
+    targets = np.stack([np.sin(features[:, 0]), features[:, 1] * features[:, 2]], axis=1)
+    values, directions = np.linalg.eigh(features.T @ features)
+    order = np.argsort(-values)
+    kept = next(k for k in range(1, width + 1) if values[order[:k]].sum() >= 0.8 * values.sum())
+    reduced = features @ directions[:, order[:kept]]
+    fitted = reduced @ np.linalg.lstsq(reduced, targets, rcond=None)[0]
+    assert 1 < kept < width
+    assert module.regression_score(features, targets) == pytest.approx(-np.mean((fitted - targets) ** 2))
+
+
 def test_classification_does_not_depend_on_scale_place_rotation_and_names(
     data: tuple[np.ndarray, np.ndarray],
 ) -> None:

@@ -109,7 +109,7 @@ def test_a_row_does_not_depend_on_its_batch(graphs, fold):
                 assert torch.equal(batch[key][row], value[0])
                 continue
             mask = lengths.get(key.split("_")[0], "node_mask")
-            length = int(batch[mask][row].sum())
+            length = int(batch[mask][row].count_nonzero())
             assert torch.equal(batch[key][row, :length], value[0, :length]), key
             assert not batch[key][row, length:].any() and not value[0, length:].any(), key
 

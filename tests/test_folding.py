@@ -116,6 +116,29 @@ def test_folding_does_not_depend_on_the_order_of_nodes(graph, seed, both):
 
 @quick
 @given(graph=any_graphs(), rounds=st.integers(0, 3))
+def test_every_edge_is_one_between_tokens(graph, rounds):
+    folding = folded(graph, rounds)
+    tokens = folding.node_tokens
+    everything = {(int(tokens[s]), int(tokens[t])) for s, t in graph.edge_index.T}
+    messages, others = ([tuple(edge) for edge in edges.tolist()] for edges in (folding.edges, folding.other_edges))
+    assert set(messages) | set(others) == everything
+    assert not set(messages) & set(others) and len(set(others)) == len(others)
+
+
+def test_an_edge_of_a_node_that_no_token_shows_is_masked_by_two():
+    """Both additions are alike, and read a convolution each; these differ by what they read."""
+    ops = ["input", "ReLU", "Tanh", "Conv2d", "Conv2d", "add", "add"]
+    graph = ArchitectureGraph.build(ops, [(0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)])
+    extractor = ArchBertGraphFeatureExtractor(num_fold_rounds=1)
+    batch, unfolded = extractor(graph), extractor(graph, fold=False)
+    assert batch["node_counts"].tolist() == [[1, 1, 1, 1, 1, 2]]
+    by_mask = {mask: batch["edge_index"][batch["edge_mask"] == mask].tolist() for mask in (1, 2)}
+    assert by_mask == {1: [[0, 1], [0, 2], [1, 3], [2, 4], [3, 5]], 2: [[4, 5]]}
+    assert unfolded["edge_mask"].unique().tolist() == [1]
+
+
+@quick
+@given(graph=any_graphs(), rounds=st.integers(0, 3))
 def test_more_rounds_never_fold_more(graph, rounds):
     tokens = [folded(graph, k) for k in (rounds, rounds + 1)]
     assert len(tokens[0].counts) <= len(tokens[1].counts)

@@ -30,6 +30,7 @@ from archbert.index_building import KeptGraphs
 from processing_archbert.sources_archbert import load_architecture
 
 REPOSITORY = Path(__file__).parents[1]
+SPACE = REPOSITORY / "examples" / "space"
 SMALL = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 300}
 
 
@@ -277,19 +278,27 @@ from pathlib import Path
 from archbert import cli_sources
 from archbert.cli import main
 cli_sources._CLONED_INDEX = Path("none")
-checkpoint, network = sys.argv[1:]
+checkpoint, network, space = sys.argv[1:]
 assert main(["describe", network, "--json", "--no-costs"]) == 0
 assert main(["search", "a network", "--model", checkpoint, "--json"]) == 0
 assert main(["describe", network, "--json", "--no-costs"]) == 0
+from archbert.index import ArchitectureIndex
+assert len(ArchitectureIndex.load("archbert/index")) == 2
+sys.path.insert(0, space)
+from archbert_space.checkpoint import Checkpoint
+from archbert_space.limits import Limits
+from archbert_space.networks import Networks
+found = Checkpoint(Networks(Limits()), checkpoint).index
+assert sorted(found.table.column("name").to_pylist()) == ["one", "two"]
 """
 
 
 def test_the_index_of_the_hub_is_fetched_once_by_search(index: Path, checkpoint: Path, tmp_path: Path) -> None:
-    """`describe` fetches nothing, and uses what `search` has fetched."""
+    """`describe` fetches nothing, and uses what `search` has fetched, as do the library and the demo page."""
     bert(2).save_pretrained(tmp_path / "bert2")
     with LocalHub({"datasets/archbert/index": index}) as hub:
         done = subprocess.run(
-            [sys.executable, "-c", SEARCHES, str(checkpoint), str(tmp_path / "bert2")],
+            [sys.executable, "-c", SEARCHES, str(checkpoint), str(tmp_path / "bert2"), str(SPACE)],
             env=hub.environment(tmp_path / "home", PYTHONPATH=str(REPOSITORY)), cwd=tmp_path,
             capture_output=True, text=True, timeout=600,
         )  # fmt: skip
@@ -344,7 +353,7 @@ def test_the_benchmark_counts_what_an_exact_search_finds() -> None:
     assert np.array_equal(vectors[:300], networks) and vectors.shape == (500, 16) and vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert (vectors[300:] @ networks.T).max(axis=1).min() > 0.5
-    figures = search_benchmark.measure(vectors, {"networks in the index": networks[:20]}, 300)
+    figures = search_benchmark.measure(vectors, {"networks in the index": networks[:20]}, 300, networks[20:30])
     assert figures["exact"] and figures["searches"]["networks in the index"]["recall@10"] == 1
     assert (figures["vectors"], figures["networks"], figures["width"]) == (500, 300, 16)
 

@@ -68,6 +68,7 @@ def test_folded_and_unfolded(processor):
         ({}, "Give text, architectures or both"),
         ({"text": ""}, r"text\[0\] is empty"),
         ({"text": [TEXT, " \n\t"]}, r"text\[1\] is empty"),
+        ({"text": [TEXT, "a \ud800"]}, r"text\[1\] is no Unicode text"),
         ({"text": []}, "text is an empty list"),
         ({"text": [3]}, r"text\[0\] is int"),
         ({"text": 3}, "text is int; a string or a list of strings"),

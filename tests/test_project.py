@@ -48,7 +48,7 @@ def test_extras_name_neither_torchvision_nor_timm(setup_arguments: dict) -> None
 def test_constraints_pin_every_requirement_within_its_range(setup_arguments: dict) -> None:
     versions = pinned()
     for requirement in requirements(setup_arguments):
-        name, least = requirement.partition(",")[0].split(">=")
+        name, least = re.split("[,;]", requirement)[0].split(">=")
         version = versions[name.lower().replace("_", "-")]
         assert [int(n) for n in re.findall(r"\d+", version)] >= [int(n) for n in least.split(".")], requirement
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,19 +16,33 @@ import pytest
 import torch
 from torch import nn
 
+from dataset_scripts.release.cluster_metrics_release import best_threshold
 from dataset_scripts.release.folder_release import DataFolderError
 from dataset_scripts.tvhf.architectures_tvhf import Architecture, Traced, make_table, write_architectures
 from dataset_scripts.tvhf.build_architectures import not_traced
-from dataset_scripts.tvhf.clone_pairs_tvhf import BANDS, MAX_PAIRS, Pair, balanced_pairs, band
+from dataset_scripts.tvhf.clone_pairs_tvhf import (
+    MAX_PAIRS,
+    MAX_SHARE,
+    RATIOS,
+    SIZE_MATCHED,
+    SLACK,
+    Pair,
+    balanced_pairs,
+    size_ratio,
+)
 from dataset_scripts.tvhf.clones_tvhf import Clones, jaccard_similarity, make_clones, write_clones
 from dataset_scripts.tvhf.clusters_tvhf import SPLITS
 from dataset_scripts.tvhf.configs_tvhf import CLONES, PAPER_SPLITS, TABLE5_SPLITS, read_folder, table5_names
+from dataset_scripts.tvhf.floors_tvhf import MAX_ONE_SIDED, MIN_ROWS, ONE_SIDED, faults
+from dataset_scripts.tvhf.name_likeness_tvhf import LIKENESS, is_unlike
+from dataset_scripts.tvhf.pair_floors_tvhf import NAME_METHODS
 from dataset_scripts.tvhf.registry_tvhf import Registry, load_registry
 from dataset_scripts.tvhf.relations_tvhf import LABELS, RELATIONS
 from dataset_scripts.tvhf.table5_tvhf import PARTS, SETS, Leaks, read_table5, table5_splits
 from dataset_scripts.tvhf.table5_tvhf import main as table5
 from processing_archbert import ArchitectureGraph, trace
 
+FAMILIES = ("resnet", "resnext", "faster_rcnn", "mask_rcnn", "keypoint_rcnn", "r3d", "ssd", "mvit", "swin", "swin3d")
 RELEASE = Path(__file__).resolve().parents[1] / "hub" / "datasets" / "tvhf"
 
 
@@ -46,26 +62,64 @@ def families_of(count: int, size: int) -> tuple[list[Pair], list[Pair]]:
     return alike, [Pair(i, j, ("same paradigm", "unrelated")[(i + j) % 2]) for i, j in every if i // size != j // size]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_every_network_is_alike_as_often_as_not(seed: int) -> None:
-    sizes = np.exp(np.random.default_rng(seed).uniform(0, 4, 60))
-    bands = balanced_pairs(random.Random(seed), *families_of(10, 6), sizes, "same paradigm")
-    assert len(bands) == len(BANDS) and sum(map(len, bands)) > 100
-    for number, pairs in enumerate(bands):
-        assert set(balance(pairs).values()) <= {0}
-        assert all(band(pair, sizes) <= number for pair in pairs)
-        assert len(set(pairs)) == len(pairs)
-    uses = Counter(i for pairs in bands for pair in pairs if LABELS[pair.relation] for i in pair[:2])
-    assert max(uses.values()) <= MAX_PAIRS
+def mixed_names(count: int, seed: int) -> list[str]:
+    """Names of brands that have nothing to do with families."""
+    rng = random.Random(seed)
+    return [f"{rng.choice(('alpha', 'bravo', 'kilo', 'sierra', 'tango'))}-{rng.randrange(90)}b" for _ in range(count)]
+
+
+def uneven(names: list[tuple[str, str, int]]) -> float:
+    """Greatest difference between the pairs of label 1 and of label 0 above a level of a measure of names."""
+    return max(
+        abs(sum((1 if label else -1) * (measure(a, b) >= level) for a, b, label in names))
+        for measure, levels in LIKENESS.values()
+        for level in levels
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_network_is_alike_as_often_as_not_and_named_so(seed: int) -> None:
+    sizes = np.exp(np.random.default_rng(seed).uniform(0, 4, 24))
+    names = mixed_names(24, seed)
+    alike, others = balanced_pairs(random.Random(seed), *families_of(6, 4), sizes, names, "same paradigm")
+    assert len(alike) == len(others) > 10 and len({*alike, *others}) == 2 * len(alike)
+    assert {pair.relation for pair in alike} == {"variant"} and "variant" not in {pair.relation for pair in others}
+    assert set(balance([*alike, *others]).values()) == {0}
+    assert max(Counter(i for pair in alike for i in pair[:2]).values()) <= MAX_PAIRS
+    limit = MAX_SHARE * len(alike) + SLACK
+    assert uneven([(names[p.first], names[p.second], LABELS[p.relation]) for p in [*alike, *others]]) <= limit
+    for ratio in RATIOS:
+        counts = [sum(size_ratio(pair, sizes) <= ratio for pair in pairs) for pairs in (alike, others)]
+        assert abs(counts[0] - counts[1]) <= limit
+
+
+def test_relatives_that_names_give_away_are_given_up() -> None:
+    alike, others = families_of(8, 4)
+    by_family = [f"{'abcdefgh'[i // 4] * 6}-{i % 4}" for i in range(32)]
+    assert balanced_pairs(random.Random(0), alike, others, np.ones(32), by_family, "") == ([], [])
+    free = balanced_pairs(random.Random(0), alike, others, np.ones(32), mixed_names(32, 0), "")
+    assert len(free[0]) > 10
 
 
 def test_pairs_without_partners_are_given_up() -> None:
-    alike, others = families_of(2, 3)
-    assert balanced_pairs(random.Random(0), alike, [], np.ones(6), "") == [[], [], []]
+    alike, others = families_of(4, 4)
+    names = mixed_names(16, 1)
+    assert balanced_pairs(random.Random(0), alike, [], np.ones(16), names, "") == ([], [])
     lonely = [pair for pair in others if 0 not in pair[:2]]
-    bands = balanced_pairs(random.Random(0), alike, lonely, np.ones(6), "")
-    found = [pair for pairs in bands for pair in pairs]
+    found = [
+        pair for pairs in balanced_pairs(random.Random(0), alike, lonely, np.ones(16), names, "") for pair in pairs
+    ]
     assert found and all(0 not in pair[:2] for pair in found) and not any(balance(found).values())
+
+
+def test_measures_of_names() -> None:
+    found = {name: measure("qwen2-7b", "qwen2-72b") for name, (measure, _) in LIKENESS.items()}
+    assert found == {"characters": pytest.approx(16 / 17), "prefix": 7, "edits": pytest.approx(8 / 9),
+                     "words": pytest.approx(3 / 5), "start": 1}  # fmt: skip
+    for measure, _ in LIKENESS.values():
+        assert measure("gpt_neox", "pythia-70m") == measure("pythia-70m", "gpt_neox") < 0.5
+        assert measure("same", "same") >= 1
+    assert is_unlike("gpt_neox", "pythia-70m") and not is_unlike("funnel", "funnel-small")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +134,7 @@ def small_graph(width: int, depth: int) -> ArchitectureGraph:
 
 @pytest.fixture(scope="module")
 def rows(registry: Registry) -> list[Architecture]:
-    members = [member for member in registry.members.values() if member.source == "torchvision"][:60]
+    members = [m for m in registry.members.values() if m.source == "torchvision" and m.family in FAMILIES]
     items = [Traced(m, small_graph(8 + i, 1 + i % 9), "torchvision 1") for i, m in enumerate(members)]
     return make_table(items).architectures
 
@@ -99,10 +153,15 @@ def test_rows_of_clones(rows: list[Architecture], clones: Clones) -> None:
             assert row["relation"] in RELATIONS and row["label"] == LABELS[row["relation"]]
         labels = [row["label"] for row in clones.rows[split] if row["relation"] != "identical"]
         assert labels.count(0) == labels.count(1)
-    assert clones.rows["train"] and set(clones.rows) == {*SPLITS, *PAPER_SPLITS, *TABLE5_SPLITS}
+        for row in clones.rows[split]:
+            assert row["relation"] != "identical" or is_unlike(row["name_a"], row["name_b"])
+            assert row["size_matched"] == (row["size_ratio"] <= SIZE_MATCHED and row["relation"] != "identical")
+    with_rows = {name for name, split, source in table5_names(CLONES)
+                 if any(row["source"] == source and row["label"] >= 0 for row in clones.rows[split])}  # fmt: skip
+    assert clones.rows["train"] and set(clones.rows) == {*SPLITS, *PAPER_SPLITS, *with_rows}
     pairs = [(row["name_a"], row["name_b"]) for split in PAPER_SPLITS for row in clones.rows[split]]
     assert len(set(pairs)) == len(pairs)
-    assert clones.rows["tv_train"] and not clones.rows["hf_train"]
+    assert with_rows <= {*TABLE5_SPLITS} and "tv_train" in with_rows and "hf_train" not in with_rows
 
 
 def test_agreement_is_that_of_the_best_threshold(clones: Clones) -> None:
@@ -158,9 +217,9 @@ def test_a_missing_split_is_named(
 ) -> None:
     write_architectures(tmp_path, rows)
     write_clones(tmp_path, clones)
-    (tmp_path / CLONES / "tv_test-00000-of-00001.parquet").unlink()
-    with pytest.raises(DataFolderError, match="has no split 'tv_test'"):
-        read_table5(read_folder(tmp_path), CLONES, "tv", "test")
+    (tmp_path / CLONES / "tv_train-00000-of-00001.parquet").unlink()
+    with pytest.raises(DataFolderError, match="has no split 'tv_train'"):
+        read_table5(read_folder(tmp_path), CLONES, "tv", "train")
     assert table5(["--data", str(tmp_path)]) == 1
     assert "has no split" in capsys.readouterr().err and not (tmp_path / "table5.json").exists()
 
@@ -172,12 +231,44 @@ def released(config: str, split: str, *columns: str) -> pa.Table:
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_released_clones_are_balanced_for_every_network(split: str) -> None:
-    for part in (lambda row: row["relation"] != "identical", lambda row: row["size_matched"]):
-        found: Counter[str] = Counter()
-        for row in filter(part, released(CLONES, split).to_pylist()):
+    found: Counter[str] = Counter()
+    for row in released(CLONES, split).to_pylist():
+        if row["relation"] != "identical":
             for key in ("arch_id_a", "arch_id_b"):
                 found[row[key]] += {1: 1, 0: -1, -1: 0}[row["label"]]
-        assert found and set(found.values()) == {0}
+    assert found and set(found.values()) == {0}
+
+
+def matthews_of(rows: list[dict[str, Any]], measure: Callable[[str, str], float], threshold: float) -> float:
+    """Matthews correlation of a measure of names with the label."""
+    taken = np.array([measure(row["name_a"], row["name_b"]) > threshold for row in rows], dtype=float)
+    labels = np.array([row["label"] for row in rows], dtype=float)
+    return float(np.corrcoef(taken, labels)[0, 1]) if 0 < taken.mean() < 1 else 0.0
+
+
+@pytest.mark.parametrize("split", [*SPLITS, *(n for n, part, _ in table5_names(CLONES) if part not in PAPER_SPLITS)])
+def test_released_clones_are_not_told_by_names(split: str) -> None:
+    if not list((RELEASE / CLONES).glob(f"{split}-*.parquet")):
+        assert split in ("tv_validation", "tv_test")
+        return
+    rows, chosen_on = ([row for row in released(CLONES, name).to_pylist() if row["label"] >= 0]
+                       for name in (split, "validation"))  # fmt: skip
+    alike = sum(row["label"] for row in rows)
+    parts = 2 + alike // 200
+    assert uneven([(r["name_a"], r["name_b"], r["label"]) for r in rows]) <= 0.2 * alike + SLACK * parts
+    for measure, _ in LIKENESS.values():
+        scores = np.array([measure(row["name_a"], row["name_b"]) for row in chosen_on])
+        threshold = best_threshold(scores, np.array([row["label"] for row in chosen_on]))
+        if len(rows) >= MIN_ROWS:
+            assert matthews_of(rows, measure, threshold) <= MAX_ONE_SIDED
+
+
+def test_floors_judge_the_names_of_clones() -> None:
+    floors = json.loads((RELEASE.parents[2] / "benchmarks" / "results" / "tvhf_floors.json").read_text())
+    assert floors["faults"] == [] and {*NAME_METHODS} <= {*ONE_SIDED[CLONES]} & {*floors[CLONES]["test"]["all"]}
+    named = {"rows": MIN_ROWS, "MCC": 0.75, "MCC_95": [0.5, 0.9]}
+    said = faults({CLONES: {"test": {"all": {NAME_METHODS[0]: named, NAME_METHODS[-1]: named}}}})
+    assert len(said) == 2 and all(line.startswith("clones, test, all: ") for line in said)
 
 
 @pytest.mark.parametrize("config", [CLONES, "descriptions"])
@@ -188,7 +279,9 @@ def test_released_splits_of_one_library(config: str) -> None:
     keys = ("arch_id",) if config == "descriptions" else ("arch_id_a", "arch_id_b")
     for form, parts in PARTS.items():
         for library in SETS:
-            used = [{row[key] for row in read_table5(data, config, library, part) for key in keys} for part in parts]
+            there = [part for part in parts if {*table5_splits(library, part)} & {*data.splits[config]}]
+            assert parts[0] in there and (there == [*parts] or (config, library, form) == (CLONES, "tv", "clusters"))
+            used = [{row[key] for row in read_table5(data, config, library, part) for key in keys} for part in there]
             assert all(used)
             if library != "tvhf":
                 assert {name[:3] for names in used for name in names} == {f"{library}-"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transformers import BertConfig, RoFormerConfig
+from transformers import BertConfig, LlamaConfig, RoFormerConfig
 
 from dataset_scripts.tvhf.descriptions_tvhf import Corpus, confirmed, description_row, matched_rows, paper_rows
 from dataset_scripts.tvhf.facts_tvhf import ArchitectureFacts
@@ -59,6 +59,31 @@ def test_types_of_tokens_that_no_layer_shows_are_unknown(sheets: dict[str, Any])
     hidden["network"]["token_types"] = 0
     found = facts(hidden, "bert")
     assert found.value("token_types") is None and found.undisputed().value("token_types") == 0
+
+
+def test_attention_that_no_tower_shows_is_unknown(sheets: dict[str, Any]) -> None:
+    hidden = json.loads(json.dumps(sheets["bert"]))
+    (tower,) = hidden["towers"]
+    tower[2] |= {"heads": 0, "kv_heads": 0, "head_dim": 0, "attention": "none", "mixer": "linear", "role": "stack"}
+    tower[0] = "stack"
+    found = facts(hidden, "bert")
+    for predicate in ("heads == 4", "attention == none", "encoder.hidden == 64", "norm_position == post", "causal"):
+        assert parse(predicate).evaluate(found) is None, predicate
+    assert parse("hidden == 64 and depth == 2").evaluate(found) is True
+    assert parse("heads == 4").evaluate(found.undisputed()) is False
+    without = json.loads(json.dumps(hidden))
+    without["categories"]["attention"] = 0
+    assert parse("heads == 4").evaluate(facts(without, "bert")) is False
+
+
+@pytest.mark.parametrize(("stated", "kv_heads", "attention"), [(2, True, True), (1, None, None)])
+def test_key_and_value_heads_are_those_that_are_stated(stated: int, kv_heads: Any, attention: Any) -> None:
+    small = LlamaConfig(**SMALL, num_key_value_heads=2)
+    config = {"model_type": "llama", **SMALL, "num_key_value_heads": stated}
+    found = ArchitectureFacts(ArchitectureFacts.of_graph(trace(small)).sheet, {"config": json.dumps(config)})
+    assert parse("kv_heads == 2").evaluate(found) is kv_heads
+    assert parse("attention == grouped-query").evaluate(found) is attention
+    assert parse("kv_heads == 2").evaluate(found.undisputed()) is True
 
 
 def corpus(matrix: np.ndarray, drawn_from: np.ndarray | None) -> Corpus:

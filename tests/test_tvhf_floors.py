@@ -249,9 +249,12 @@ def test_one_sided_classifiers_above_the_limit_are_faults() -> None:
     ]
     assert len(faults(floors_with(graph_alone=table(above), match_of_names=table(above)))) == 2
     assert faults(floors_with(text_alone=table(above, rows=MIN_ROWS - 1))) == []
+    assert len(faults(floors_with(text_alone=table(above + 0.1, rows=MIN_ROWS - 1)))) == 1
     pairs = {"one network alone": table(above), "match of names": table(above)}
     found = {"clones": {"validation": {"all": pairs}, "paper_validation": {"all": pairs}, "test": {"all": pairs}}}
-    assert [line.split(":")[0] for line in faults(found)] == ["clones, test, all"]
+    assert [line.split(" has")[0] for line in faults(found)] == [
+        "clones, test, all: one network alone", "clones, test, all: match of names"
+    ]  # fmt: skip
 
 
 def test_splits_that_are_measured() -> None:

@@ -47,9 +47,9 @@ def write_tiny_tvhf(folder: Path) -> Path:
 
 
 def _choose(split: str, count: int) -> set[str]:
-    """Small networks: a quartet, pairs of both labels, and then those that whole groups of statements speak of."""
-    small = {row["arch_id"] for row in _rows("architectures", split, ("arch_id", "op_types"))
-             if len(row["op_types"]) <= MOST_NODES}  # fmt: skip
+    """The smallest quartet and pairs of both labels, then small networks that whole groups of statements speak of."""
+    nodes = {row["arch_id"]: len(row["op_types"]) for row in _rows("architectures", split, ("arch_id", "op_types"))}
+    small = {name for name, number in nodes.items() if number <= MOST_NODES}
     chosen: set[str] = set()
     quartets = _by_group(_rows("bimodal_clones", split), ("arch_id_a", "arch_id_b"))
     wanted: list[list[set[str]]] = [list(quartets.values())]
@@ -58,7 +58,7 @@ def _choose(split: str, count: int) -> set[str]:
                        if row["label"] == label and row["arch_id_a"] != row["arch_id_b"]])  # fmt: skip
     structural = [row for row in _rows("descriptions", split) if row["kind"] in ("structure", "size")]
     for groups in wanted:
-        chosen |= next(group for group in groups if group <= small)
+        chosen |= min(groups, key=lambda group: sum(nodes[name] for name in group))
     for group in _by_group(structural, ("arch_id",)).values():
         if group <= small and len(chosen | group) <= count:
             chosen |= group

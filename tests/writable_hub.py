@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +18,7 @@ _API = r"^/api/(?P<kind>models|datasets|spaces)/(?P<repo>[^/]+/[^/]+)"
 _PREUPLOAD = re.compile(_API + r"/preupload/(?P<branch>[^/]+)$")
 _COMMIT = re.compile(_API + r"/commit/(?P<branch>[^/]+)$")
 _NEW_BRANCH = re.compile(_API + r"/branch/(?P<branch>[^/]+)$")
+_NEW_TAG = re.compile(_API + r"/tag/(?P<revision>[^/]+)$")
 _LARGE = re.compile(r"^/(?:(?P<kind>datasets|spaces)/)?(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch$")
 
 
@@ -39,6 +40,7 @@ class _WritingHandler(_Handler):
             return self._json({"errors": [], "warnings": []})
         answers = (
             (_PREUPLOAD, self._preupload), (_COMMIT, self._commit), (_NEW_BRANCH, self._branch), (_LARGE, self._large),
+            (_NEW_TAG, self._tag),
         )  # fmt: skip
         for pattern, answer in answers:
             if match := pattern.match(path):
@@ -83,6 +85,15 @@ class _WritingHandler(_Handler):
         if start is None:
             return self._error("RevisionNotFound", "no such starting point")
         repository.branches[fields["branch"]] = start
+        return self._json({})
+
+    def _tag(self, repository: _Repository, fields: Mapping[str, str], body: bytes) -> None:
+        name, commit = json.loads(body)["tag"], repository.at(fields["revision"])
+        if name in repository.tags:
+            return self._error("", "the tag exists", status=409)
+        if commit is None:
+            return self._error("RevisionNotFound", "no such commit")
+        repository.tags[name] = commit
         return self._json({})
 
     def _preupload(self, repository: _Repository, fields: Mapping[str, str], body: bytes) -> None:
@@ -148,6 +159,24 @@ class WritableHub(LocalHub):
         """Path -> content of all files of a branch, but for those that the Hub itself puts there."""
         files = self._server.repositories[repository].branches[branch].files
         return {name: content for name, content in files.items() if name != ".gitattributes"}
+
+    def tags(self, repository: str) -> dict[str, dict[str, bytes]]:
+        """Name of a tag -> the files of its commit."""
+        return {
+            tag: {name: content for name, content in commit.files.items() if name != ".gitattributes"}
+            for tag, commit in self._server.repositories[repository].tags.items()
+        }
+
+    def repositories(self) -> list[str]:
+        """``owner/name`` of models, ``datasets/owner/name`` and ``spaces/owner/name``."""
+        return sorted(self._server.repositories)
+
+    def replace(
+        self, repository: str, branch: str, change: Callable[[Mapping[str, bytes]], Mapping[str, bytes]]
+    ) -> None:
+        """Make a commit whose files are a function of those before it."""
+        branches = self._server.repositories[repository].branches
+        branches[branch] = _Branch(change(branches[branch].files), branches[branch].commits + 1)
 
     def commits(self, repository: str, branch: str = MAIN) -> int:
         """Number of commits of a branch after its creation."""

@@ -153,24 +153,35 @@ class CaptionTruth(GraphTruth):
         return int(nx.dag_longest_path_length(paths))
 
     @cached_property
-    def _reach(self) -> dict[int, set[int]]:
-        """For every node the nodes after it; made from the end."""
-        reach: dict[int, set[int]] = {}
-        for node in reversed(list(nx.topological_sort(self.graph))):
-            after = set(self.graph.successors(node))
-            reach[node] = after.union(*(reach[n] for n in after))
-        return reach
+    def _positions(self) -> dict[int, int]:
+        """Place of every node in an order in which edges lead forward."""
+        return {node: place for place, node in enumerate(nx.topological_sort(self.graph))}
+
+    def _passes_layer(self, start: int, end: int) -> bool:
+        """Whether some path leads from `start` to another node `end` over a layer after `start`; `end` may be it.
+
+        Only nodes between the two are looked at: sets of all that comes after a node would be quadratic.
+        """
+        first = self._positions[start]
+        waiting = [(end, end in self.counted)] if self._positions[end] > first else []
+        seen = set(waiting)
+        while waiting:
+            node, layer = waiting.pop()
+            for before in self.graph.predecessors(node):
+                if before == start and layer:
+                    return True
+                state = (before, layer or before in self.counted)
+                if self._positions[before] > first and state not in seen:
+                    seen.add(state)
+                    waiting.append(state)
+        return False
 
     def _joins(self, op: str) -> int:
         """Nodes `op` that read a value and, too, what comes out of a layer after that value."""
         found = 0
         for node in self._terminals(op):
-            sources = list(self.graph.predecessors(node))
-            pairs = [(a, b) for a in sources for b in sources if b in self._reach[a]]
-            found += any(
-                any(layer == b or b in self._reach[layer] for layer in self._reach[a] & self.counted.keys())
-                for a, b in pairs
-            )
+            sources = sorted(set(self.graph.predecessors(node)), key=self._positions.__getitem__)
+            found += any(self._passes_layer(a, b) for i, a in enumerate(sources) for b in sources[i + 1 :])
         return found
 
     @cached_property

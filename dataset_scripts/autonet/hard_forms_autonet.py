@@ -304,5 +304,5 @@ def _category(rng: random.Random, category: str) -> str:
 
 def _amount(rng: random.Random, count: int) -> str:
     if count >= 100_000:
-        return f"{count / 1e6:g} {rng.choice(('million', 'Million', 'M'))}"
-    return f"{count / 1e3:g} {rng.choice(('thousand', 'K'))}"
+        return f"{count / 1e6:.10g} {rng.choice(('million', 'Million', 'M'))}"
+    return f"{count / 1e3:.10g} {rng.choice(('thousand', 'K'))}"

@@ -271,8 +271,8 @@ def table_five(report: Mapping[str, Any]) -> str:
     """What the splits of the two libraries hold and share: trained on a row, evaluated on a column."""
     names = {**LIBRARIES, SETS[-1]: "both"}
     rows = [
-        (f"`{config}`", form, names[a], *(_shared(report[config][form][a][b]) for b in SETS))
-        for config in ("descriptions", "clones") for form in PARTS for a in SETS
+        (f"`{config}`", form, names[a], *(_shared(found[b]) if b in found else "-" for b in SETS))
+        for config in ("descriptions", "clones") for form in PARTS for a, found in report[config][form].items()
     ]  # fmt: skip
     heads = ("config", "form", "trained on", *(f"evaluated on {names[b]}" for b in SETS))
     return markdown_table(heads, rows)

@@ -1,29 +1,47 @@
-"""Pairs of architectures, alike and not, in which one network alone tells nothing.
+"""Pairs of architectures, alike and not, in which neither one network, nor the names, nor the sizes tell the label.
 
 A network with many relatives would stand in many pairs of label 1, and a singleton in none: a classifier that sees one
-network of a pair would know the label. So every network stands in as many pairs of label 1 as of label 0, and that,
-as far as possible, within bands of the ratio of sizes, so that two sizes tell little either.
+network of a pair would know the label. Relatives are named alike, so names would tell it, too. Pairs are therefore
+drawn by an integer programme, which takes as many pairs of label 1 as there can be while
 
-For each band the pairs of label 1 are drawn first; pairs of label 0 are then found in which every network occurs
-equally often. Where there are none, a pair of label 1 is left to the next band, and in the last one given up.
+* every network stands in as many pairs of label 1 as of label 0, in `MAX_PAIRS` of each at the most;
+* above every level of every measure of names (`name_likeness_tvhf`), and of the ratio of sizes, there are as many
+  pairs of label 1 as of label 0, up to a share of `MAX_SHARE` and a few.
+
+What is left of these differences costs, also among the pairs of about one size, so that even draws are preferred.
+Relatives with like names are given up where too few others have names as like. Large sets are drawn part by part.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
 
-BANDS = (1.5, 3.0, float("inf"))
-"""Upper ends of the bands of the ratio of parameters."""
+from .name_likeness_tvhf import LIKENESS, is_unlike
+
+SIZE_MATCHED = 3.0
+"""Two networks are of about one size up to this ratio of parameters."""
+RATIOS = (1.1, 1.25, 1.5, 2.0, SIZE_MATCHED, 5.0, 10.0, 30.0)
+"""Levels of the ratio of sizes between which pairs are balanced."""
 MAX_PAIRS = 12
 """Most pairs of label 1, and of label 0, in which a network stands."""
-HARD_SHARE = 0.5
-"""How often a pair of label 0 is looked for among networks of one paradigm first."""
-_PATIENCE = 400
+MIN_ALIKE = 5
+"""Fewer pairs of label 1 than this say nothing: none is drawn."""
+MAX_SHARE, SLACK = 0.1, 2.0
+"""What the counts of both labels may differ by above a level: this share of the pairs of label 1, and so many more."""
+_PART = 250
+"""Most pairs of label 1 that are drawn together."""
+_OTHERS = 12
+"""Pairs of label 0 with unlike names that a programme has for each pair of label 1."""
+_HARD, _UNEVEN, _NOISE = 0.3, 0.1, 0.01
+"""Worth of a pair of label 0 of a hard relation, and cost of a difference of counts, in pairs of label 1."""
+_SOLVER = {"mip_rel_gap": 0.05, "node_limit": 1000}
 
 
 class Pair(NamedTuple):
@@ -45,138 +63,131 @@ def size_ratio(pair: Pair, sizes: np.ndarray) -> float:
     return float(max(a, b) / min(a, b))
 
 
-def band(pair: Pair, sizes: np.ndarray) -> int:
-    """Index of the band of `BANDS` that a pair is in; arguments as `size_ratio`."""
-    ratio = size_ratio(pair, sizes)
-    return next(number for number, end in enumerate(BANDS) if ratio <= end)
-
-
 def balanced_pairs(
-    rng: random.Random, alike: Sequence[Pair], others: Sequence[Pair], sizes: np.ndarray, hard: str
-) -> list[list[Pair]]:
-    """Pairs of label 1 and of label 0 in which every network stands equally often, for each of `BANDS`.
+    rng: random.Random,
+    alike: Sequence[Pair],
+    others: Sequence[Pair],
+    sizes: np.ndarray,
+    names: Sequence[str],
+    hard: str,
+) -> tuple[list[Pair], list[Pair]]:
+    """Pairs of label 1 and of label 0 as the module says; as many of each.
 
     Args:
         rng: of the draws.
         alike: pairs that may be drawn with label 1.
         others: those that may be drawn with label 0.
         sizes: float (n,), parameters of each network.
-        hard: relation of pairs of label 0 that are drawn first half of the time.
+        names: of the networks.
+        hard: relation of the pairs of label 0 that are preferred.
 
     Returns:
-        For each band both kinds of pairs, sorted; a pair of a lower band may stand in a higher one.
+        Pairs of label 1, and of label 0, sorted; both empty where fewer than `MIN_ALIKE` can be had.
     """
-    found: list[list[Pair]] = []
-    given, free = _with_limit(rng, alike), list(others)
-    for number in range(len(BANDS)):
-        inside, partners = ([pair for pair in pairs if band(pair, sizes) <= number] for pairs in (given, free))
-        found.append(_balanced(rng, inside, _Partners(partners, hard)))
-        used = set(found[-1])
-        given, free = ([pair for pair in pairs if pair not in used] for pairs in (given, free))
-    return found
+    order = rng.sample(sorted(alike), len(alike))
+    parts = max(1, -(-len(order) // _PART))
+    found: tuple[list[Pair], list[Pair]] = ([], [])
+    uses: Counter[int] = Counter()
+    for number in range(parts):
+        part = sorted(order[number::parts])
+        inside = {i for pair in part for i in pair[:2]}
+        taken = set(found[1])
+        free = [pair for pair in others if {*pair[:2]} <= inside and pair not in taken]
+        programme = _Programme(rng, part, _candidates(rng, free, names, _OTHERS * len(part)), hard)
+        programme.balance_networks(uses)
+        programme.balance_levels(sizes, names)
+        for kept, drawn in zip(found, programme.solve(), strict=True):
+            kept += drawn
+        uses = Counter(i for pair in found[0] for i in pair[:2])
+    return (sorted(found[0]), sorted(found[1])) if len(found[0]) >= MIN_ALIKE else ([], [])
 
 
-def _balanced(rng: random.Random, alike: Sequence[Pair], partners: _Partners) -> list[Pair]:
-    """As many of `alike` as there are pairs of `partners` for, with these."""
-    drawn = list(alike)
-    while drawn:
-        matched, left = partners.match(rng, _degrees(drawn))
-        if not left:
-            return sorted(drawn + matched)
-        drawn = _give_up(rng, drawn, left)
-    return []
+def _candidates(rng: random.Random, pairs: Sequence[Pair], names: Sequence[str], count: int) -> list[Pair]:
+    """All pairs with names that are not unlike, and up to `count` others."""
+    unlike = [pair for pair in pairs if is_unlike(names[pair.first], names[pair.second])]
+    kept = set(unlike)
+    return sorted([p for p in pairs if p not in kept] + rng.sample(unlike, min(count, len(unlike))))
 
 
-def _with_limit(rng: random.Random, pairs: Sequence[Pair]) -> list[Pair]:
-    """Pairs in random order, each network in at most `MAX_PAIRS`."""
-    order, uses = list(pairs), Counter[int]()
-    rng.shuffle(order)
-    drawn = []
-    for pair in order:
-        if max(uses[pair.first], uses[pair.second]) < MAX_PAIRS:
-            drawn.append(pair)
-            uses.update(pair[:2])
-    return drawn
+class _Programme:
+    """Which of the given pairs are drawn: one binary variable for each, then one for each difference of counts.
 
+    Args:
+        rng: breaks ties.
+        alike: pairs of label 1.
+        others: pairs of label 0.
+        hard: relation of preferred pairs of label 0.
+    """
 
-def _degrees(pairs: Sequence[Pair]) -> Counter[int]:
-    return Counter(i for pair in pairs for i in pair[:2])
+    def __init__(self, rng: random.Random, alike: Sequence[Pair], others: Sequence[Pair], hard: str) -> None:
+        self.pairs = [*alike, *others]
+        self.count, self.alike = len(self.pairs), len(alike)
+        self.sign = np.where(np.arange(self.count) < self.alike, 1.0, -1.0)
+        is_hard = np.array([pair.relation == hard for pair in self.pairs], dtype=float)
+        noise = np.array([_NOISE * rng.random() for _ in self.pairs])
+        self.cost = [*(noise - (self.sign > 0) - _HARD * is_hard * (self.sign < 0))]
+        self.rows: list[int] = []
+        self.columns: list[int] = []
+        self.values: list[float] = []
+        self.limits: list[tuple[float, float]] = []
 
+    def _limit(self, columns: Sequence[int] | np.ndarray, values: Sequence[float] | np.ndarray,
+               low: float, high: float) -> None:  # fmt: skip
+        self.rows += [len(self.limits)] * len(columns)
+        self.columns += list(columns)
+        self.values += list(values)
+        self.limits.append((low, high))
 
-def _give_up(rng: random.Random, drawn: Sequence[Pair], left: Mapping[int, int]) -> list[Pair]:
-    """The pairs without one for each network that lacks partners; pairs of two such networks go first."""
-    kept = list(drawn)
-    lacking = dict(left)
-    order = sorted(drawn, key=lambda p: (-(p.first in left) - (p.second in left), rng.random()))
-    for pair in order:
-        if any(lacking.get(i, 0) > 0 for i in pair[:2]):
-            kept.remove(pair)
+    def balance_networks(self, uses: Counter[int]) -> None:
+        """Every network as often in both labels, and with `uses` from before in `MAX_PAIRS` of label 1."""
+        places = defaultdict[int, list[int]](list)
+        for place, pair in enumerate(self.pairs):
             for i in pair[:2]:
-                lacking[i] = lacking.get(i, 0) - 1
-    return kept
+                places[i].append(place)
+        for i, of in places.items():
+            self._limit(of, self.sign[of], 0, 0)
+            alike = [place for place in of if place < self.alike]
+            self._limit(alike, [1.0] * len(alike), 0, max(0, MAX_PAIRS - uses[i]))
 
+    def balance_levels(self, sizes: np.ndarray, names: Sequence[str]) -> None:
+        """As many pairs of both labels above every level, of names and of sizes."""
+        ratios = np.array([size_ratio(pair, sizes) for pair in self.pairs])
+        matched = ratios <= SIZE_MATCHED
+        for level in RATIOS:
+            self._balance(ratios <= level)
+        for above in self._levels_of_names(names):
+            self._balance(above)
+            self._balance(above & matched, is_limited=False)
 
-class _Partners:
-    """Which networks may stand together in a pair of label 0."""
+    def _levels_of_names(self, names: Sequence[str]) -> Iterator[np.ndarray]:
+        given = [(names[pair.first], names[pair.second]) for pair in self.pairs]
+        for measure, levels in LIKENESS.values():
+            found = np.array([measure(a, b) for a, b in given])
+            yield from (found >= level for level in levels)
 
-    def __init__(self, pairs: Sequence[Pair], hard: str) -> None:
-        self.pairs: dict[tuple[int, int], Pair] = {pair[:2]: pair for pair in pairs}
-        self.hard, self.all = defaultdict[int, set[int]](set), defaultdict[int, set[int]](set)
-        for pair in pairs:
-            for i, j in (pair[:2], (pair.second, pair.first)):
-                self.all[i].add(j)
-                if pair.relation == hard:
-                    self.hard[i].add(j)
+    def _balance(self, chosen: np.ndarray, is_limited: bool = True) -> None:
+        """The difference of counts among the chosen pairs costs, and may be limited; `chosen` is bool (n,)."""
+        places = np.flatnonzero(chosen)
+        difference = len(self.cost)
+        self.cost.append(_UNEVEN)
+        for sign in (1.0, -1.0):
+            self._limit([*places, difference], [*sign * self.sign[places], -1.0], -np.inf, 0)
+        if is_limited:
+            share = [-MAX_SHARE] * self.alike
+            self._limit([difference, *range(self.alike)], [1.0, *share], -np.inf, SLACK)
 
-    def match(self, rng: random.Random, degrees: Counter[int]) -> tuple[list[Pair], dict[int, int]]:
-        """Pairs in which each network stands `degrees` times, and what was left: network -> pairs it lacks."""
-        need = Counter({i: d for i, d in degrees.items() if d > 0})
-        chosen: set[tuple[int, int]] = set()
-        order = sorted(need, key=lambda i: (len(self.all[i] & need.keys()) / need[i], rng.random()))
-        for i in order:  # networks with few partners choose first
-            while need[i] > 0 and (j := self._partner(rng, i, need, chosen)) is not None:
-                self._add(chosen, need, i, j)
-        for _ in range(_PATIENCE):
-            lacking = sorted(need.elements())
-            if not lacking or not self._exchange(rng, lacking, need, chosen):
-                break
-        return sorted(self.pairs[key] for key in chosen), {i: n for i, n in need.items() if n > 0}
-
-    def _partner(self, rng: random.Random, i: int, need: Counter[int], chosen: set[Any]) -> int | None:
-        """The free partner that lacks most, of the hard ones first in a share of the cases."""
-        pools = (self.hard[i], self.all[i]) if rng.random() < HARD_SHARE else (self.all[i],)
-        for pool in pools:
-            free = sorted(j for j in pool if need[j] > 0 and _key(i, j) not in chosen)
-            if free:
-                return max(free, key=lambda j: (need[j] / (1 + len(self.all[j])), rng.random()))
-        return None
-
-    @staticmethod
-    def _add(chosen: set[tuple[int, int]], need: Counter[int], i: int, j: int) -> None:
-        chosen.add(_key(i, j))
-        need[i] -= 1
-        need[j] -= 1
-
-    def _exchange(
-        self, rng: random.Random, lacking: Sequence[int], need: Counter[int], chosen: set[tuple[int, int]]
-    ) -> bool:
-        """Two networks that lack a partner take the two of a pair that is there; whether that was possible."""
-        u = rng.choice(lacking)
-        others = list(lacking)
-        others.remove(u)
-        rng.shuffle(others)
-        for v in others[:6]:
-            for x, y in rng.sample(sorted(chosen), len(chosen)):
-                for a, b in ((x, y), (y, x)):
-                    new = {_key(u, a), _key(v, b)}
-                    if len(new) == 2 and all(key in self.pairs and key not in chosen for key in new):
-                        chosen.remove(_key(x, y))
-                        chosen.update(new)
-                        need[u] -= 1
-                        need[v] -= 1
-                        return True
-        return False
-
-
-def _key(i: int, j: int) -> tuple[int, int]:
-    return (i, j) if i < j else (j, i)
+    def solve(self) -> tuple[list[Pair], list[Pair]]:
+        """The drawn pairs of label 1 and of label 0; no pair at all is a solution, too."""
+        extra = len(self.cost) - self.count
+        shape = (len(self.limits), len(self.cost))
+        table = coo_array((self.values, (self.rows, self.columns)), shape).tocsr()
+        low, high = zip(*self.limits, strict=True)
+        found = milp(
+            np.array(self.cost),
+            constraints=LinearConstraint(table, low, high),
+            integrality=np.r_[np.ones(self.count), np.zeros(extra)],
+            bounds=Bounds(0.0, np.r_[np.ones(self.count), np.full(extra, np.inf)]),
+            options=dict(_SOLVER),
+        )
+        drawn = np.flatnonzero(found.x[: self.count] > 0.5).tolist() if found.x is not None else []
+        return [self.pairs[i] for i in drawn if i < self.alike], [self.pairs[i] for i in drawn if i >= self.alike]

@@ -1,11 +1,13 @@
 """The config `clones`: pairs of architectures of one library, with their relation and label.
 
 * `train`, `validation`, `test`, `test_new`: both networks are of that split. Every network stands in as many pairs of
-  label 1 as of label 0, and so among the pairs of about one size (`size_matched`), too (`clone_pairs_tvhf`). Pairs of
-  two names of one graph, and of a shared backbone, come on top.
+  label 1 as of label 0, and neither names nor sizes tell which label a pair has (`clone_pairs_tvhf`). Kin that are no
+  variants (`relations_tvhf.are_kin`) are in no pair. Pairs of two names of one graph, where the names are unlike, and
+  of a shared backbone, come on top.
 * `paper_train`, `paper_validation`: the paper's form, at random over pairs of all networks, so both sides have the
   same networks. The paper takes every pair; here there are `PAPER_NEGATIVES` of label 0 to one of label 1.
-* `tv_...` and `hf_...`: those of these splits that are of torchvision or of transformers.
+* `tv_...` and `hf_...`: those of these splits that are of torchvision or of transformers, where there are any with a
+  label. Torchvision names its networks by family, so hardly any pair is left of the few in `validation` and `test`.
 
 Similarities are there to be compared with the relation, and decide nothing: `agrees_with_wl` says whether the
 Weisfeiler-Lehman similarity, taken for alike above the threshold that is best on `train`, gives the label;
@@ -29,15 +31,14 @@ import pyarrow.parquet as pq
 from dataset_scripts.release.cluster_metrics_release import best_threshold
 
 from .architectures_tvhf import Architecture
-from .clone_pairs_tvhf import BANDS, Pair, balanced_pairs, size_ratio
+from .clone_pairs_tvhf import SIZE_MATCHED, Pair, balanced_pairs, size_ratio
 from .clusters_tvhf import SPLITS
 from .configs_tvhf import CLONES, LIBRARIES, PAPER_SPLITS, table5_names
+from .name_likeness_tvhf import is_unlike
 from .registry_tvhf import Registry
-from .relations_tvhf import LABELS, RELATIONS, Known, relation
+from .relations_tvhf import LABELS, RELATIONS, Known, are_kin, relation
 
 HARD = "same paradigm"
-SIZE_MATCHED = BANDS[1]
-"""Two networks are of about one size up to this ratio of parameters."""
 BACKBONES = 600
 """Most pairs of a shared backbone in one split and library."""
 PAPER_NEGATIVES = 3
@@ -88,18 +89,20 @@ class _Table:
     jaccard: np.ndarray
     sizes: np.ndarray
 
-    def row(self, pair: Pair, split: str, matched: bool) -> dict[str, Any]:
+    def row(self, pair: Pair, split: str) -> dict[str, Any]:
         a, b = self.rows[pair.first], self.rows[pair.second]
+        ratio = size_ratio(pair, self.sizes)
         return {
             "arch_id_a": a.arch_id, "arch_id_b": b.arch_id, "name_a": a.name, "name_b": b.name,
-            "relation": pair.relation, "label": LABELS[pair.relation], "size_matched": matched,
-            "size_ratio": size_ratio(pair, self.sizes), "wl_similarity": float(self.wl[pair[:2]]),
+            "relation": pair.relation, "label": LABELS[pair.relation],
+            "size_matched": ratio <= SIZE_MATCHED and pair.relation != "identical", "size_ratio": ratio,
+            "wl_similarity": float(self.wl[pair[:2]]),
             "jaccard_similarity": float(self.jaccard[pair[:2]]), "source": a.source, "split": split,
         }  # fmt: skip
 
     def alias_row(self, index: int, name: str, split: str) -> dict[str, Any]:
         """Two names of one graph."""
-        return self.row(Pair(index, index, "identical"), split, False) | {"name_b": name}
+        return self.row(Pair(index, index, "identical"), split) | {"name_b": name}
 
 
 def jaccard_similarity(rows: Sequence[Architecture]) -> np.ndarray:
@@ -135,14 +138,20 @@ def make_clones(rows: Sequence[Architecture], registry: Registry, similarity: np
                       for kind in RELATIONS[1:]}  # fmt: skip
             clones.counts[f"{split}/{source}"] = {kind: len(found) for kind, found in inside.items()}
             rng = random.Random(f"tvhf/clones/{seed}/{split}/{source}")
-            clones.rows[split] += _split_rows(rng, table, inside, split)
-            clones.rows[split] += [table.alias_row(i, name, split) for i, name in names if rows[i].split == split]
+            clones.rows[split] += _split_rows(rng, table, inside, split, known)
+            clones.rows[split] += [
+                table.alias_row(i, name, split)
+                for i, name in names
+                if rows[i].split == split and is_unlike(rows[i].name, name)
+            ]
         rng = random.Random(f"tvhf/clones/{seed}/paper/{source}")
         for split, found in zip(PAPER_SPLITS, _paper_rows(rng, table, pairs, names), strict=True):
             clones.rows[split] += found
     _compare(clones)
     for name, split, source in table5_names(CLONES):
-        clones.rows[name] = [row | {"split": name} for row in clones.rows[split] if row["source"] == source]
+        found = [row | {"split": name} for row in clones.rows[split] if row["source"] == source]
+        if any(row["label"] >= 0 for row in found):
+            clones.rows[name] = found
     return clones
 
 
@@ -162,15 +171,15 @@ def _of_label(pairs: Mapping[str, list[Pair]], label: int) -> list[Pair]:
 
 
 def _split_rows(
-    rng: random.Random, table: _Table, pairs: Mapping[str, list[Pair]], split: str
+    rng: random.Random, table: _Table, pairs: Mapping[str, list[Pair]], split: str, known: Sequence[Known]
 ) -> list[dict[str, Any]]:
-    bands = balanced_pairs(rng, _of_label(pairs, 1), _of_label(pairs, 0), table.sizes, HARD)
+    names = [row.name for row in table.rows]
+    plain = [pair for pair in _of_label(pairs, 0) if not are_kin(known[pair.first], known[pair.second])]
+    alike, others = balanced_pairs(rng, _of_label(pairs, 1), plain, table.sizes, names, HARD)
     backbones = _of_label(pairs, -1)
     backbones = sorted(rng.sample(backbones, min(BACKBONES, len(backbones))))
-    drawn = [
-        (_turned(rng, pair), BANDS[number] <= SIZE_MATCHED) for number, found in enumerate(bands) for pair in found
-    ]
-    return [table.row(pair, split, matched) for pair, matched in [*drawn, *((pair, False) for pair in backbones)]]
+    drawn = [_turned(rng, pair) for pair in sorted(alike + others)]
+    return [table.row(pair, split) for pair in [*drawn, *backbones]]
 
 
 def _turned(rng: random.Random, pair: Pair) -> Pair:
@@ -183,7 +192,7 @@ def _paper_rows(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     alike, others = _of_label(pairs, 1), _of_label(pairs, 0)
     others = rng.sample(others, min(len(others), PAPER_NEGATIVES * (len(alike) + len(names))))
-    rows = [table.row(pair, "", size_ratio(pair, table.sizes) <= SIZE_MATCHED) for pair in (*alike, *others)]
+    rows = [table.row(pair, "") for pair in (*alike, *others)]
     rows += [table.alias_row(i, name, "") for i, name in names]
     rng.shuffle(rows)
     cut = round(PAPER_TRAIN_SHARE * len(rows))
@@ -206,6 +215,8 @@ def write_clones(folder: Path, clones: Clones) -> None:
     """Writes `clones/<split>-00000-of-00001.parquet` and `clones/clones.json` (`Clones.report`)."""
     place = folder / CLONES
     place.mkdir(parents=True, exist_ok=True)
+    for path in place.glob("*.parquet"):
+        path.unlink()
     for split, rows in clones.rows.items():
         table = pa.Table.from_pylist(rows, schema=SCHEMA)
         pq.write_table(table, place / f"{split}-00000-of-00001.parquet", compression="zstd")

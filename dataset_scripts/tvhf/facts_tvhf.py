@@ -35,7 +35,8 @@ _CONFIG_KEYS = {
     "token_types": ("type_vocab_size",),
 }  # fmt: skip
 """Fact -> the keys under which configurations state it, at any level of nesting."""
-_GROUPED_KEYS = ("num_key_value_heads", "num_kv_heads", "multi_query", "kv_heads", "n_kv_heads", "num_query_groups",
+_GROUPED_KEYS = ("num_key_value_heads", "swa_num_key_value_heads", "num_kv_heads", "multi_query", "kv_heads",
+                 "n_kv_heads", "num_query_groups",
                  "multi_query_group_num", "num_attention_groups", "new_decoder_architecture")  # fmt: skip
 _LOCAL_WORDS = ("window", "local_att", "block_size", "local_radius", "chunk")
 """In the keys of attention that is local in a way that the attribute `window` may not show."""
@@ -43,6 +44,9 @@ _ROTARY_WORDS = ("rope_", "rotary")
 """In the keys of rotary positions, which may be written out where no layer shows them."""
 _CROSS_KEYS = ("cross_attention_layers", "cross_layer_interval")
 """Keys of cross-attention inside of layers that look like any other."""
+_OF_ATTENTION = ("heads", "stage_heads", "kv_heads", "head_dim", "attention", "causal", "cross", "window",
+                 "local_layers", "global_layers")  # fmt: skip
+"""Facts of a tower that are unknown where its attention was not found."""
 NOT_THE_FORM: Mapping[str, tuple[str, ...]] = {
     "encoder-only": ("decoder-only transformer", "mixture-of-experts decoder", "hybrid sequence model",
                      "vision-language model", "audio language model", "speech encoder-decoder"),
@@ -115,9 +119,12 @@ class ArchitectureFacts:
         """Role, modality and facts of its towers."""
         stated = _config_values(self._config)
         found = [(role, kind, _agreed(_tuples(values), stated)) for role, kind, values in self.sheet["towers"]]
-        if self._disputed:
-            return [(role, kind, values | _disputed_tower(values, stated)) for role, kind, values in found]
-        return found
+        if not self._disputed:
+            return found
+        if _hides_attention(self.sheet, found, stated):
+            return [_without_attention(*tower) for tower in found]
+        alone = len(found) == 1 and found[0][1] in ("text", "")
+        return [(role, kind, values | _disputed_tower(values, stated, alone)) for role, kind, values in found]
 
     def undisputed(self) -> ArchitectureFacts:
         """The same without what `disputed` makes unknown."""
@@ -249,10 +256,32 @@ def _agreed(values: Values, stated: Mapping[str, frozenset[int]]) -> Values:
     return agreed
 
 
-def _disputed_tower(values: Values, stated: Mapping[str, frozenset[int]]) -> Values:
+def _hides_attention(
+    sheet: Sheet, towers: Sequence[tuple[str, str, Values]], stated: Mapping[str, frozenset[int]]
+) -> bool:
+    """Whether a network has attention, by its layers and its configuration, that no tower shows."""
+    there = bool(sheet.get("categories", {}).get("attention")) and any(stated.get("heads", ()))
+    return there and all(values.get("heads") == 0 for _, _, values in towers if values) and any(v for *_, v in towers)
+
+
+def _without_attention(role: str, modality: str, values: Values) -> tuple[str, str, Values]:
+    """A tower of a network whose attention no tower shows: it may be in this one, unless this one convolves."""
+    if values.get("mixer") == "convolution":
+        return role, modality, values | dict.fromkeys(_OF_ATTENTION)
+    return "", modality, values | dict.fromkeys((*_OF_ATTENTION, "role", "mixer", "norm_position"))
+
+
+def _disputed_tower(values: Values, stated: Mapping[str, frozenset[int]], alone: bool) -> Values:
     """Facts of a tower that there is a hint against: norms where no place of them was found, cross-attention inside of
-    layers that look like any other."""
+    layers that look like any other, and in the one tower of a network of text (`alone`) a number of key and value
+    heads that is not stated, or not the only one."""
     found: Values = {}
+    grouped, kv_heads = stated.get("grouped", frozenset()), values.get("kv_heads")
+    if alone and grouped and kv_heads and not isinstance(kv_heads, tuple):
+        if kv_heads not in grouped:
+            found |= dict.fromkeys(("kv_heads", "attention"))
+        elif sum(number > 1 for number in grouped) > 1:
+            found["kv_heads"] = None
     if values.get("norm_position") == "none" and values.get("norms") and values.get("mixer") == "attention":
         found["norm_position"] = None
     if "cross" in stated and not values.get("cross"):

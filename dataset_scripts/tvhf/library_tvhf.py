@@ -163,6 +163,16 @@ def parentage(model_type: str) -> Parentage:
 
 
 @cache
+def parent_folders(folder: str) -> frozenset[str]:
+    """Folders that whole layers or networks of a folder's modular file inherit from directly."""
+    return frozenset(
+        base_folder
+        for _, base_folder, base in _inherited(folder)
+        if _WHOLE.search(base) and not base.endswith("PreTrainedModel") and base_folder != folder
+    )
+
+
+@cache
 def tasks(model_type: str) -> tuple[str, ...]:
     """Tasks that the library has a head for, sorted."""
     auto = importlib.import_module("transformers.models.auto.modeling_auto")

@@ -1,9 +1,12 @@
 """Floors of pairs: `clones` (ACD), and `bimodal_clones` (BACD), pairs with a text.
 
-What both have: a constant answer, match of names, Jaccard index of the ops, ratio of sizes, Weisfeiler-Lehman kernels
-of one to three rounds, and the cosine of the sentence encoder between printed modules, in place of an encoder of code.
+What both have: a constant answer, match of names (of characters in common runs), edit distance of names, words that
+names share, Jaccard index of the ops, ratio of sizes, Weisfeiler-Lehman kernels of one to three rounds, and the cosine
+of the sentence encoder between printed modules, in place of an encoder of code.
 
-* `clones` has *one network alone*, naive Bayes on the ops of each network by itself.
+* `clones` has *one network alone*, naive Bayes on the ops of each network by itself; *names learned*, naive Bayes on
+  the words of both names, those that they share, and how alike they are; and *match of families*, the likeness of the
+  families' names, which is no floor: the relation is read from the families.
 * `bimodal_clones` has *text alone* and *pair alone*, naive Bayes on the words of the text and on the ops of both
   networks with what they share; and, the lower of both networks counting, *words that are layers*, *ops x words*
   (fitted on `descriptions`), the encoder on text and network, and the fact program.
@@ -12,8 +15,6 @@ of one to three rounds, and the cosine of the sentence encoder between printed m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from difflib import SequenceMatcher
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from dataset_scripts.release.floors_release import TextPrior
 from .bag_kernel_tvhf import BagKernel
 from .floor_networks_tvhf import WL_ROUNDS, Networks, shared_words
 from .metrics_tvhf import Row, bimodal_metrics, clone_metrics, read_rows
+from .name_likeness_tvhf import LIKENESS, edit_likeness, sequence_ratio, words_of
+from .name_likeness_tvhf import shared_words as shared_words_of_names
 from .statement_floors_tvhf import (
     LAYERS,
     LISTED,
@@ -43,6 +46,10 @@ from .statement_floors_tvhf import (
 
 SIDES = ("arch_id_a", "arch_id_b")
 ALIKE, ONE_ALONE, PAIR_ALONE = "always alike", "one network alone", "pair alone"
+EDITS, NAME_WORDS, NAMES_LEARNED = "edit distance of names", "words that names share", "names learned"
+FAMILIES = "match of families"
+NAME_METHODS = (NAMES, EDITS, NAME_WORDS, NAMES_LEARNED)
+"""The methods that see the names of both networks, and nothing else."""
 JACCARD, SIZES, MODULES = "Jaccard of ops", "ratio of sizes", "encoder, printed modules"
 Measure = Callable[[np.ndarray, Sequence[Row], float, Mapping[str, str]], dict[str, dict[str, Any]]]
 
@@ -62,7 +69,9 @@ class PairMethods:
         networks = self.networks
         return {
             ALIKE: lambda rows: np.ones(len(rows)),
-            NAMES: lambda rows: np.array([self._names(row) for row in rows]),
+            NAMES: self._by_names(sequence_ratio),
+            EDITS: self._by_names(edit_likeness),
+            NAME_WORDS: self._by_names(shared_words_of_names),
             JACCARD: lambda rows: self._from(networks.jaccard, rows),
             SIZES: lambda rows: np.array([self._sizes(row) for row in rows]),
             **{f"Weisfeiler-Lehman, k = {k}": self._kernel(k) for k in WL_ROUNDS},
@@ -85,19 +94,36 @@ class PairMethods:
         first, second = zip(*self._places(rows), strict=True)
         return matrix[list(first), list(second)].astype(np.float64)
 
-    def _names(self, row: Row) -> float:
-        """How alike the names are, 0 to 1; of two names of one graph, those that the row gives."""
+    def names_of(self, row: Row) -> tuple[str, str]:
+        """The names of both networks; of two names of one graph, those that the row gives."""
         a, b = (row.get(f"name_{side[-1]}") or self.networks.rows[row[side]]["name"] for side in SIDES)
-        return _name_ratio(*sorted((a, b)))
+        return str(a), str(b)
+
+    def families(self, rows: Rows) -> np.ndarray:
+        """How alike the names of the families are, float (n,)."""
+        return np.array([
+            sequence_ratio(*(str(self.networks.rows[row[side]]["family"]) for side in SIDES)) for row in rows
+        ])  # fmt: skip
+
+    def name_texts(self, rows: Rows) -> pa.ChunkedArray:
+        """Words of both names, those that they share, and the levels above which they are alike, as texts."""
+        return pa.chunked_array([[_name_text(*self.names_of(row)) for row in rows]])
+
+    def _by_names(self, measure: Callable[[str, str], float]) -> Method:
+        return lambda rows: np.array([measure(*self.names_of(row)) for row in rows])
 
     def _sizes(self, row: Row) -> float:
         a, b = (np.log(self.networks.rows[row[side]]["num_parameters"] + 1) for side in SIDES)
         return -abs(float(a - b))
 
 
-@lru_cache(maxsize=100_000)
-def _name_ratio(first: str, second: str) -> float:
-    return SequenceMatcher(None, first, second).ratio()
+def _name_text(a: str, b: str) -> str:
+    """What can be read of two names, as words without signs."""
+    first, second = ([f"x{word}" for word in words_of(name)] for name in (a, b))
+    shared = [f"both{word}" for word in sorted({*first} & {*second})]
+    alike = [f"{name}{number}" for name, (measure, levels) in LIKENESS.items()
+             for number, level in enumerate(levels) if measure(a, b) >= level]  # fmt: skip
+    return " ".join([*first, *second, *shared, *alike])
 
 
 def clone_floors(folder: Path, networks: Networks, splits: Sequence[str]) -> dict[str, Any]:
@@ -116,8 +142,11 @@ def clone_floors(folder: Path, networks: Networks, splits: Sequence[str]) -> dic
 def _clone_methods(train: Rows, networks: Networks) -> dict[str, Method]:
     pairs, labels = PairMethods(networks), _labels(train)
     alone = TextPrior([pairs.ops(train, side) for side in SIDES], [labels, labels])
+    by_names = TextPrior([pairs.name_texts(train)], [labels])
     return pairs.methods() | {
-        ONE_ALONE: lambda rows: np.sum([alone.scores(pairs.ops(rows, side)) for side in SIDES], axis=0)
+        NAMES_LEARNED: lambda rows: by_names.scores(pairs.name_texts(rows)),
+        FAMILIES: pairs.families,
+        ONE_ALONE: lambda rows: np.sum([alone.scores(pairs.ops(rows, side)) for side in SIDES], axis=0),
     }
 
 

@@ -6,7 +6,8 @@ Read from the registry and the configurations, never from a graph kernel:
 * `resized`: one model type, or one entry of torchvision; only sizes differ.
 * `variant`: one model type with other kinds of settings; another entry of the same family; or one is written as a
   subclass of the other in the library's modular files (direct parents only) and takes the same kinds of input.
-* `shared backbone`: one is a part of the other, or both have a part of the same family.
+* `shared backbone`: one is a part of the other, or both have a part of the same family; a direct parent of a part
+  counts as the part.
 * `same paradigm`: nothing of this, but the same kind of network.
 * `unrelated`: everything else.
 
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from .library_tvhf import type_folder
+from .library_tvhf import parent_folders, parentage, type_folder
 from .registry_tvhf import Member
 
 RELATIONS = ("identical", "resized", "variant", "shared backbone", "same paradigm", "unrelated")
@@ -79,6 +80,11 @@ class Known:
     def part_types(self) -> frozenset[str]:
         """Model types of the networks inside this one."""
         return frozenset(_nested_types(self.config))
+
+    @cached_property
+    def parents_of_parts(self) -> frozenset[str]:
+        """Model types that a network inside this one is a direct subclass of."""
+        return frozenset(parent for part in self.part_types - {self.member.type} for parent in parentage(part).parents)
 
 
 def _flat(data: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
@@ -142,9 +148,21 @@ def relation(first: Known, second: Known) -> str:
         return "shared backbone"
     if a.type in b.parents or b.type in a.parents:  # of a network with another kind of input, it is a part
         return "variant" if set(a.modality) == set(b.modality) else "shared backbone"
+    if a.type in second.parents_of_parts or b.type in first.parents_of_parts:
+        return "shared backbone"
     if first.parts & second.parts or _folder(a) in second.parts or _folder(b) in first.parts:
         return "shared backbone"
     return "same paradigm" if a.paradigm == b.paradigm else "unrelated"
+
+
+def are_kin(first: Known, second: Known) -> bool:
+    """Whether the library writes one network's layers as subclasses of the other's, in whatever part of their folders.
+
+    A pair of kin that is no `variant` (a text tower beside the whole network that another is written after, say) is
+    neither alike nor plainly not.
+    """
+    a, b = (_folder(known.member) if known.member.type else "" for known in (first, second))
+    return bool(a and b) and (a in parent_folders(b) or b in parent_folders(a))
 
 
 def _folder(member: Member) -> str:

@@ -1,6 +1,6 @@
 """TVHF as a loading script of `datasets` 3: reads the published Parquet files, with the columns stated here.
 
-    datasets.load_dataset("archbert/tvhf", "aqa", revision="script", trust_remote_code=True)
+    datasets.load_dataset("archbert/tvhf", "aqa", revision="v0.1.0-script", trust_remote_code=True)
 
 From the Hub it reads the files of the branch `main` of its own repository, from a folder those that lie beside it. It
 needs `datasets` and `pyarrow` and nothing of the project. Later versions of `datasets` read the files by themselves.

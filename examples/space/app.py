@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--model", help="checkpoint: a folder or a Hub id (default: $ARCHBERT_MODEL, then the clone's)"
     )
     parser.add_argument(
-        "--index", help="folder of the index that is searched (default: $ARCHBERT_INDEX, then the clone's)"
+        "--index",
+        help="folder or Hub id of the index that is searched (default: $ARCHBERT_INDEX, the clone's, the Hub's)",
     )
     parser.add_argument(
         "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help="address to listen on"

@@ -1,7 +1,11 @@
 """ETran: which of several models to fine-tune on one's own data, from their features alone.
 
-After Gholami et al., ETran: Energy-Based Transferability Estimation (ICCV 2023, arXiv 2308.02027, section 3).
-Written in numpy from the definitions there; numbers that the paper leaves open are arguments or stated below.
+The three scores are those that Gholami et al. name (ETran: Energy-Based Transferability Estimation, ICCV 2023, arXiv
+2308.02027): an energy score, a classification score by linear discriminant analysis, and a regression score by a
+truncated singular value decomposition; their sum ranks the models. Each is defined in full in its docstring here and
+written in numpy from that. What was chosen here, and may differ from the authors' program: the energy of all samples,
+of the features; the covariance within classes shrunk as Ledoit and Wolf; and singular values up to 80% of the
+squares. Figures of the paper were not reproduced.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +47,7 @@ TASKS = ("classification", "regression")
 
 
 def energy_score(features: np.ndarray, share: float = 1.0) -> float:
-    """Mean of log sum_j exp(f_j) over the `share` of samples where it is lowest (section 3.2: minus the free energy).
+    """Mean of log sum_j exp(f_j) over the `share` of samples where it is lowest: minus the free energy.
 
     Args:
         features: (N, D).
@@ -56,7 +60,7 @@ def energy_score(features: np.ndarray, share: float = 1.0) -> float:
 
 
 def classification_score(features: np.ndarray, classes: Sequence[Any] | np.ndarray) -> float:
-    """Mean posterior of the true class under linear discriminant analysis (section 3.3).
+    """Mean posterior of the true class under linear discriminant analysis.
 
     Classes are Gaussians with a common covariance, so that their posterior is that in the projection on the C - 1
     discriminant directions. The covariance is the one within classes, shrunk towards a multiple of the identity by
@@ -97,7 +101,7 @@ def _shrunk_covariance(points: np.ndarray, centres: np.ndarray, width: int) -> n
 
 
 def regression_score(features: np.ndarray, targets: np.ndarray, variance_share: float = 0.8) -> float:
-    """Minus the mean squared error of the targets projected on the leading left singular vectors (section 3.4).
+    """Minus the mean squared error of the targets projected on the leading left singular vectors.
 
     With F = U S V^T cut to the first k singular values, the least-squares targets are F F^+ Y = U_k U_k^T Y; k is the
     smallest for which they hold `variance_share` of the squared singular values.

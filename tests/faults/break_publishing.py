@@ -3,7 +3,8 @@
 In every run one request, chosen at random, and now and then some more fail: the connection is cut before the answer or
 in the middle of it, the Hub answers 500 or 409, answers late, or receives a large file damaged and says so. The same
 command is run again until it succeeds. After every attempt each repository must be what it was before or what it shall
-be, whole; at the end all must be there, and nothing may have been committed twice.
+be, whole; at the end all must be there, each tag must name the files of its release, and nothing may have been
+committed twice.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from writable_hub import TOKEN, WritableHub, _WritingHandler, _WritingServer  # 
 
 KINDS = ("cut before", "cut within", "500", "409", "slow", "damaged")
 ATTEMPTS = 6
+EVERY = 5
+"""The result is written after so many runs."""
+COUNTED = ("attempts", "failed")
 _CHILD = """
 import contextlib, io, json, os, sys, time
 from archbert.publish_contents import Upload
@@ -35,11 +39,11 @@ from archbert.publish import publish
 from pathlib import Path
 time.sleep = lambda seconds: None  # the client waits between its tries
 for line in sys.stdin:
-    given = json.loads(line)
+    given, release = json.loads(line)
     uploads = [Upload(*fields, {path: Path(file) for path, file in files.items()}) for *fields, files in given]
     output, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        status = publish(uploads)
+        status = publish(uploads, release=release)
     print(json.dumps([status, errors.getvalue()]), flush=True)
 """
 
@@ -128,6 +132,10 @@ class BreakingHub(WritableHub):
         """Number of a request from now on -> how it fails; none left from before."""
         self._server.count, self._server.spoil, self._server.planned = 0, "", dict(failures)
 
+    def tagged(self, repo_id: str, kind: str) -> dict[str, dict[str, bytes]]:
+        """Tag -> the files of its commit."""
+        return self.tags(f"{kind}s/{repo_id}" if kind != "model" else repo_id)
+
     def state(self, repo_id: str, kind: str) -> dict[str, bytes]:
         """The files of a repository; none where there is no such repository."""
         key = f"{kind}s/{repo_id}" if kind != "model" else repo_id
@@ -163,9 +171,9 @@ class Publisher:
             [sys.executable, "-c", _CHILD], env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
-    def __call__(self, uploads: list[tuple[str, str, str, dict[str, str]]]) -> tuple[int, str]:
+    def __call__(self, uploads: list[tuple[str, str, str, dict[str, str]]], release: str) -> tuple[int, str]:
         assert self._child.stdin and self._child.stdout
-        self._child.stdin.write(json.dumps(uploads) + "\n")
+        self._child.stdin.write(json.dumps([uploads, release]) + "\n")
         self._child.stdin.flush()
         status, errors = json.loads(self._child.stdout.readline())
         return status, errors
@@ -189,8 +197,8 @@ def one_run(hub: BreakingHub, publisher: Publisher, folder: Path, rng: random.Ra
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
             count = 0 if last else 1 + (rng.random() < 0.3) + 9 * (rng.random() < 0.2)
-            hub.plan({rng.randrange(45): rng.choice(KINDS) for _ in range(count)})
-            status, errors = publisher(uploads)
+            hub.plan({rng.randrange(60): rng.choice(KINDS) for _ in range(count)})
+            status, errors = publisher(uploads, f"v{release}")
             attempts, failed = attempts + 1, failed + (status != 0)
             said = re.search(r"error: .*(nothing was uploaded|is as it was, or)", errors, re.DOTALL)
             assert status == 0 or said, errors
@@ -199,6 +207,9 @@ def one_run(hub: BreakingHub, publisher: Publisher, folder: Path, rng: random.Ra
                 assert files in (before.get(name, {}), wanted[name]), f"{name} is half published"
             if status == 0:
                 assert found == wanted, "done was said, and it is not"
+                tags = {name: hub.tagged(name, kind) for name, kind, _, _ in uploads}
+                assert all(tagged[f"v{release}"] == wanted[name] for name, tagged in tags.items()), "a tag is another"
+                assert all(len(tagged) == release for tagged in tags.values()), "a tag is missing"
                 break
         else:
             raise AssertionError(f"not published without failures: {errors}")
@@ -213,20 +224,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", help="write the result there")
+    parser.add_argument("--json", type=Path, help="write the result there, every few runs")
+    parser.add_argument("--resume", action="store_true", help="go on after the runs that the result has")
     options = parser.parse_args()
     os.environ.pop("HF_HUB_OFFLINE", None)
-    rng, total = random.Random(options.seed), Counter[str]()
+    command = f"python tests/faults/break_publishing.py --runs {options.runs} --seed {options.seed}"
+    done: dict[str, Any] = {}
+    if options.resume and options.json and options.json.is_file():
+        done = json.loads(options.json.read_text(encoding="utf-8"))
+        if done["command"] != command:
+            parser.error(f"{options.json} is of another command: {done['command']}")
+    total, happened = Counter({name: done.get(name, 0) for name in COUNTED}), Counter(done.get("failures", {}))
     with BreakingHub() as hub, tempfile.TemporaryDirectory() as scratch:
         publisher = Publisher(hub, Path(scratch) / "home")
-        for number in range(options.runs):
-            total.update(one_run(hub, publisher, Path(scratch), rng, number))
+        for number in range(done.get("runs", 0), options.runs):
+            total.update(one_run(hub, publisher, Path(scratch), random.Random(f"{options.seed} {number}"), number))
+            failures = dict(sorted((happened + hub.happened).items()))
+            result = {"command": command, "runs": number + 1, **total, "failures": failures}
+            if options.json and (number % EVERY == EVERY - 1 or number == options.runs - 1):
+                options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         publisher.close()
-    command = f"python tests/faults/break_publishing.py --runs {options.runs} --seed {options.seed}"
-    result = {"command": command, "runs": options.runs, **total, "failures": dict(sorted(hub.happened.items()))}
-    print(result)
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{result if done.get('runs', 0) < options.runs else done}\n")
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,14 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
 import torch  # noqa: E402
+from processes import forked, wait  # noqa: E402
 
 import run_aqa  # noqa: E402
 from dataset_scripts.autonet.generate_autonet import generate  # noqa: E402
 from training_loop import saved_states  # noqa: E402
 
 STEPS = 60
+COMMAND = "python tests/faults/kill_training.py"
 SMALL = {
     "text_config": {
         "vocab_size": 500, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -57,49 +58,16 @@ def start(data: str, folder: Path, processes: int) -> list[int]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     resume = bool(saved_states(folder / "checkpoints"))
-    pids = []
-    for rank in range(processes):
-        pid = os.fork()
-        if pid:
-            pids.append(pid)
-            continue
-        try:
-            os.setsid()
-            sink = os.open(folder.parent / f"log-{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(sink, 1)
-            os.dup2(sink, 2)
-            if processes > 1:
-                os.environ |= {
-                    "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_PORT": str(port),
-                    "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
-                }  # fmt: skip
-            _train(data, folder, resume)
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(1)
-    return pids
 
+    def run(rank: int) -> None:
+        if processes > 1:
+            os.environ |= {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes), "MASTER_PORT": str(port),
+                "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
+            }  # fmt: skip
+        _train(data, folder, resume)
 
-def wait(pids: Sequence[int], logs: Path, seconds: float | None = None) -> bool:
-    """Whether all ended well; those that run longer than `seconds` are killed."""
-    ends = None if seconds is None else time.monotonic() + seconds
-    left, codes = set(pids), []
-    while left:
-        for pid in list(left):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                left.remove(pid)
-                codes.append(os.waitstatus_to_exitcode(status))
-                if codes[-1] > 0:
-                    raise RuntimeError(f"a run failed by itself, with exit status {codes[-1]}; see {logs}/log-*.txt")
-        if left and ends is not None and time.monotonic() > ends:
-            for pid in left:
-                os.kill(pid, signal.SIGKILL)
-            ends = None
-        time.sleep(0.002)
-    return all(code == 0 for code in codes)
+    return [forked(partial(run, rank), folder.parent / f"log-{rank}.txt") for rank in range(processes)]
 
 
 def digest(folder: Path) -> str:
@@ -107,59 +75,91 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
-def kill(kills: int, processes: int, folder: Path, seed: int = 0) -> dict[str, Any]:
-    """Kill runs `kills` times in all.
+def undisturbed(folder: Path, processes: int) -> tuple[str, float]:
+    """Digest and seconds of a run that nothing happens to."""
+    whole = folder / "undisturbed" / "run"
+    whole.mkdir(parents=True)
+    began = time.monotonic()
+    wait(start(str(folder / "data"), whole, processes), whole.parent)
+    return digest(whole), time.monotonic() - began
+
+
+def disturb(folder: Path, processes: int, length: float, kills: int, rng: random.Random) -> dict[str, int]:
+    """One run, killed up to `kills` times at random moments, to its end; the folder is emptied before.
 
     Returns:
         Number of kills, of those that came between the first and the last step, and of those that left a half-written
-        state behind; of runs that came to their end, and of those among them whose weights are right.
+        state behind.
+    """
+    run = folder / "disturbed" / "run"
+    shutil.rmtree(run.parent, ignore_errors=True)
+    run.mkdir(parents=True)
+    done = {"kills": 0, "while_training": 0, "half_written": 0}
+    while True:
+        seconds = rng.uniform(0, length) if done["kills"] < kills else None
+        if wait(start(str(folder / "data"), run, processes), run.parent, seconds):
+            return done
+        done["kills"] += 1
+        states = saved_states(run / "checkpoints")
+        newest = int(states[-1].name.removeprefix("step-")) if states else 0
+        done["while_training"] += 0 < newest < STEPS
+        later = (run / "checkpoints").glob("step-*")
+        done["half_written"] += any(int(path.name.removeprefix("step-")) > newest for path in later)
+
+
+def kill(kills: int, done: dict[str, int], folder: Path, save: Callable[[], None], deadline: float) -> None:
+    """Disturb runs until `done` counts `kills` kills, or the deadline has passed.
+
+    Args:
+        kills: number of kills in all.
+        done: counts up to now, of `processes` processes; `ended` are runs that came to their end, `equal` those of
+            them whose weights are right.
+        folder: an empty folder.
+        save: called after every run.
+        deadline: `time.monotonic()` after which no new run begins.
 
     Raises:
         RuntimeError: a run ended with an error of its own.
     """
     torch.set_num_threads(1)
-    data, rng = str(folder / "data"), random.Random(seed)
-    generate(6, 3, 0, data, size="tiny", num_test=0)
-    whole = folder / "undisturbed" / "run"
-    whole.mkdir(parents=True)
-    began = time.monotonic()
-    wait(start(data, whole, processes), whole.parent)
-    length = time.monotonic() - began
-    done = {"kills": 0, "while_training": 0, "half_written": 0, "ended": 0, "equal": 0}
-    while done["kills"] < kills:
-        run = folder / f"disturbed-{done['ended']}" / "run"
-        run.mkdir(parents=True)
-        while not wait(
-            start(data, run, processes), run.parent, rng.uniform(0, length) if done["kills"] < kills else None
-        ):
-            done["kills"] += 1
-            states = saved_states(run / "checkpoints")
-            newest = int(states[-1].name.removeprefix("step-")) if states else 0
-            done["while_training"] += 0 < newest < STEPS
-            later = (run / "checkpoints").glob("step-*")
-            done["half_written"] += any(int(path.name.removeprefix("step-")) > newest for path in later)
+    generate(6, 3, 0, folder / "data", size="tiny", num_test=0)
+    right, length = undisturbed(folder, done["processes"])
+    while done["kills"] < kills and time.monotonic() < deadline:
+        rng = random.Random(f"{done['processes']}/{done['ended']}")
+        for name, count in disturb(folder, done["processes"], length, kills - done["kills"], rng).items():
+            done[name] += count
         done["ended"] += 1
-        done["equal"] += digest(run) == digest(whole)
-    return {"processes": processes, **done}
+        done["equal"] += digest(folder / "disturbed" / "run") == right
+        save()
 
 
-def main() -> None:
-    """Command line."""
+def main() -> int:
+    """Command line; 1 if a run ended with other weights."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--json", help="write the result there")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after this time")
+    parser.add_argument("--json", type=Path, help="the result; what is counted there already is not done again")
     options = parser.parse_args()
-    results = []
+    deadline = time.monotonic() + options.seconds
+    saved = json.loads(options.json.read_text())["runs"] if options.json and options.json.exists() else []
+    runs = {run["processes"]: run for run in saved if run["steps"] == STEPS}
     for processes in options.processes:
-        folder = Path(tempfile.mkdtemp(prefix="killed-trainings-"))
-        results.append(kill(options.kills, processes, folder))
-        shutil.rmtree(folder)  # not after an error: the logs tell
-        print(results[-1], flush=True)
-    if options.json:
-        text = json.dumps({"command": "python tests/faults/kill_training.py", "runs": results}, indent=1)
-        Path(options.json).write_text(text + "\n", encoding="utf-8")
+        none = dict.fromkeys(("kills", "while_training", "half_written", "ended", "equal"), 0)
+        done = runs.setdefault(processes, {"processes": processes, "steps": STEPS} | none)
+
+        def save() -> None:
+            if options.json:
+                text = json.dumps({"command": COMMAND, "runs": list(runs.values())}, indent=1)
+                options.json.write_text(text + "\n", encoding="utf-8")
+
+        if done["kills"] < options.kills and time.monotonic() < deadline:
+            folder = Path(tempfile.mkdtemp(prefix="killed-trainings-"))
+            kill(options.kills, done, folder, save, deadline)
+            shutil.rmtree(folder)  # not after an error: the logs tell
+        print(done, flush=True)
+    return int(any(run["equal"] < run["ended"] for run in runs.values()))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -84,7 +84,10 @@ def MUTATE(data: bytes, rng: random.Random) -> bytes:
     """Puts a wrong value somewhere into the tree, or removes, doubles or moves a part of it."""
     tree = json.loads(data)
     for _ in range(rng.choice((1, 1, 2, 3))):
-        holder, key = rng.choice(_places(tree))
+        places = _places(tree)
+        if not places:
+            break
+        holder, key = rng.choice(places)
         act = rng.randrange(4)
         if act == 0 and isinstance(holder, dict):
             del holder[key]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 
 import archbert
+from archbert.cli_index import found_by_text
 from archbert.cli_output import CommandError
-from archbert.cli_sources import INDEX_VARIABLE, find_model, load_checkpoint
+from archbert.cli_sources import find_index, find_model, load_checkpoint
 from archbert.embedding import Embedder
 from archbert.index import ArchitectureIndex, Entry, Hit, model_fingerprint
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph
@@ -23,7 +23,6 @@ from .networks import NAME, DemoError, Given, Networks
 SMALL_INDEX = ("bert", "gpt2", "llama", "mixtral", "mamba", "t5", "vit", "resnet", "convnext", "swin", "clip",
                "whisper", "wav2vec2", "segformer")  # fmt: skip
 """The networks that are searched where no index was built: model types of transformers."""
-_CLONED_INDEX = Path(archbert.__file__).resolve().parents[1] / "hub" / "index"
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +32,8 @@ class Checkpoint:
     Args:
         name: a folder or a Hub id; by default the one of `archbert.cli_sources.find_model`.
         networks: reads the networks of the small index.
-        index: folder of the index; by default `$ARCHBERT_INDEX`, then `hub/index` of a clone, else a small one.
+        index: folder or Hub id of the index; by default `$ARCHBERT_INDEX`, then `hub/index` of a clone, then the one
+            of the Hub. Where none can be had, or it is another checkpoint's, a small one is made.
 
     Attributes:
         name: of the checkpoint, without its folder.
@@ -81,9 +81,8 @@ class Checkpoint:
         """The nearest architectures of the index to a text or a network, best first."""
         with self._lock:
             if isinstance(query, str):
-                found = self._embedder.texts([query])
-            else:
-                found = self._embedder.architectures([query])
+                return found_by_text(self.index, self._embedder, query, limit, where)
+            found = self._embedder.architectures([query])
             return self.index.search(np.asarray(found[0], dtype=np.float32), limit, where)
 
     def _locked(self, pipeline: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -92,12 +91,12 @@ class Checkpoint:
             return pipeline(*args, **options)
 
     def _found_index(self, given: str | None, networks: Networks) -> ArchitectureIndex:
-        folder = given or os.environ.get(INDEX_VARIABLE, "") or (str(_CLONED_INDEX) if _CLONED_INDEX.is_dir() else "")
-        if folder:
-            try:
-                return ArchitectureIndex.load(folder, model_fingerprint(self._embedder.model))
-            except CommandError as error:
-                _log.warning("%s A small index is made instead.", error)
+        try:
+            return ArchitectureIndex.load(find_index(given), model_fingerprint(self._embedder.model))
+        except CommandError as error:
+            if given:
+                raise
+            _log.warning("%s A small index is made instead.", error)
         entries = []
         for name in SMALL_INDEX:
             try:

@@ -6,13 +6,16 @@ text of a config.json, or the text of a saved graph, as `read_file` gives it for
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 from .networks import DemoError, given_text
 from .tasks import Tasks
 
 Endpoint = Callable[..., Any]
+_KINDS = {str: "a text", int: "a whole number"}
 
 
 def endpoints(tasks: Tasks, error_class: type[Exception]) -> dict[str, Endpoint]:
@@ -92,4 +95,18 @@ def endpoints(tasks: Tasks, error_class: type[Exception]) -> dict[str, Endpoint]
         architecture_reasoning, architecture_clone_detection, architecture_question_answering, architecture_captioning,
         architecture_search, architecture_diff, architecture_picture,
     )  # fmt: skip
-    return {function.__name__: function for function in functions}
+    return {function.__name__: _checked(function, error_class) for function in functions}
+
+
+def _checked(function: Endpoint, error_class: type[Exception]) -> Endpoint:
+    """The function, which says which argument is of a wrong type; a request may hold anything that JSON can."""
+    kinds, signature = get_type_hints(function), inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*arguments: Any, **named: Any) -> Any:
+        for name, value in signature.bind(*arguments, **named).arguments.items():
+            if isinstance(value, bool) or not isinstance(value, kinds[name]):
+                raise error_class(f"{name} is {type(value).__name__}; {_KINDS[kinds[name]]} is allowed.")
+        return function(*arguments, **named)
+
+    return checked

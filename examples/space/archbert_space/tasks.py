@@ -20,6 +20,7 @@ from archbert.verification import RIGHT, WRONG, judge, statement_holds
 from processing_archbert.graph_overview_archbert import parse_filter
 from processing_archbert.network_numbers_archbert import QUANTITIES, NetworkNumbers
 from processing_archbert.network_properties_archbert import LAYER_GROUPS, holds
+from processing_archbert.number_questions_archbert import asks_costs, read_number
 from processing_archbert.question_reading_archbert import names_something, read_question
 
 from .checkpoint import Checkpoint
@@ -130,8 +131,8 @@ class Tasks:
         """
         question = self._text(question, "question", "Which pooling layers are used?")
         read = read_question(question)
-        network = self.networks.read(given, costs=read is not None and read.name == "flops")
-        if read is None and not is_english(question):
+        network = self.networks.read(given, costs=asks_costs(question))
+        if read is None and read_number(question) is None and not is_english(question):
             return _untold(network, f'{_ASK_IN_ENGLISH} Ask for example: "Which pooling layers are used?"')
         try:
             answered = Answerer(network.graph, predictor=self.checkpoint.answer).answer(question)

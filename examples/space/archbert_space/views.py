@@ -151,8 +151,9 @@ def _hit(number: int, hit: Hit) -> str:
     family, count = text(hit.facts.get("family", ""), 40), short(int(hit.facts.get("parameters") or 0))
     aliases = f" <small>= {text(', '.join(hit.aliases[:3]), 90)}</small>" if hit.aliases else ""
     caption = f"<p>{text(hit.caption, 180)}</p>" if hit.caption else ""
+    fits = "" if hit.fits is None else f" \u00b7 fits {hit.fits:.0%} of the text"
     return (
         f'<li><span class="ab-rank">{number}</span><div><b>{text(hit.name, 60)}</b>{aliases}'
-        f"<small>{family} \u00b7 {count} parameters</small>{caption}</div>"
+        f"<small>{family} \u00b7 {count} parameters{fits}</small>{caption}</div>"
         f'<span class="ab-score" title="cosine of the two embeddings">{hit.score:.2f}</span></li>'
     )

@@ -1,0 +1,210 @@
+"""
+Prints the counterparts of the paper's tables from stored results, or writes them into a page.
+
+    python examples/paper_tables.py                       # all tables, as Markdown
+    python examples/paper_tables.py --write docs/paper.md # between the page's markers
+
+Figures are percentages; of several seeds the mean and the deviation. The figures of the paper stand beside ours; they
+are on other data and cannot be compared with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
+BEGIN, END = "<!-- tables: written by examples/paper_tables.py -->", "<!-- end of tables -->"
+LIBRARIES = ("tv", "hf", "tvhf")
+NO_RUN = "not run"
+
+THEIR_TABLE_2: dict[str, dict[str, tuple[float, float]]] = {
+    "ArchBERT": {"AR": (96.13, 71.86), "ACD": (86.20, 60.10), "AQA": (72.73, 73.51)},
+    "without shape": {"AR": (95.44, 69.16), "ACD": (85.44, 60.20)},
+    "without edge": {"AR": (95.52, 68.98), "ACD": (76.70, 47.96)},
+    "without edge and shape": {"AR": (95.12, 65.80), "ACD": (82.90, 56.45)},
+    "without MAM": {"AR": (95.18, 64.27), "ACD": (78.80, 49.59), "AQA": (66.08, 66.16)},
+    "without cross encoder": {"AR": (94.42, 57.03), "ACD": (69.89, 42.35), "AQA": (60.32, 63.33)},
+}
+"""Accuracy and F1 of the paper's Table 2, on its own data."""
+THEIR_TABLE_5: dict[tuple[str, str], tuple[float, float, float]] = {
+    ("tv", "AR"): (85.05, 3.82, 28.78), ("tv", "ACD"): (58.88, 22.85, 23.30),
+    ("hf", "AR"): (9.19, 64.26, 42.43), ("hf", "ACD"): (15.42, 59.98, 54.57),
+    ("tvhf", "AR"): (85.32, 64.39, 71.86), ("tvhf", "ACD"): (62.77, 60.01, 60.10),
+}  # fmt: skip
+"""F1 on TV, HF and TVHF of the paper's Table 5, on its own data."""
+FLOORS = {
+    "AR": ("descriptions", ("always true", "text alone", "graph alone", "ops x words", "fact program, text read")),
+    "ACD": ("clones", ("always alike", "match of names", "Jaccard of ops", "Weisfeiler-Lehman, k = 2",
+            "encoder, printed modules")),
+}  # fmt: skip
+
+HEADLINES: dict[str, set[tuple[str, str]]] = {
+    "small-reasoning.json": {("test", "structure and size"), ("test_seen_sentence", "structure and size")},
+    "small-clone_detection.json": {("test", "all"), ("test", "size-matched")},
+    "small-search.json": {("test", "compositional, split"), ("test", "sentence, split")},
+    "small-real_aqa.json": {("test", "all")},
+}
+"""File of results -> the splits and parts of it that the page shows."""
+
+Runs = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
+"""(name, library) -> one result for each seed."""
+
+
+def read_runs(folder: Path) -> Runs:
+    """The results of `run_paper_tables.py` in a folder."""
+    found: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for path in sorted(folder.glob("*.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        found[run["name"], run["library"]].append(run)
+    return found
+
+
+def figure(runs: Sequence[Mapping[str, Any]], task: str, library: str, name: str) -> str:
+    """Mean and deviation of a figure over seeds."""
+    values = [float(run[task][library][name]) for run in runs]
+    digits = 2 if name == "MCC" else 1
+    if not values:
+        return NO_RUN
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}"
+
+
+def table_2(runs: Runs, floors: Mapping[str, Any]) -> str:
+    """AR and zero-shot ACD in the paper's form: models, ablations and floors."""
+    budget = {round(run["cpu_seconds"] / 60, 1) for several in runs.values() for run in several}
+    parts = []
+    for task, (config, names) in FLOORS.items():
+        lines = ["| method | F1 | MCC | AUROC | F1 at 0.5 | seeds | the paper, F1, on other data |",
+                 "|---|---|---|---|---|---|---|"]  # fmt: skip
+        ours = dict.fromkeys([*THEIR_TABLE_2, *(name for name, library in runs if library == "tvhf")])
+        for name in sorted(ours, key=lambda name: (name not in ("ArchBERT", "preset paper"),)):
+            seeds = runs.get((name, "tvhf"), ())
+            theirs = THEIR_TABLE_2.get(name, {}).get(task)
+            cells = [figure(seeds, task, "tvhf", column) for column in ("F1", "MCC", "AUROC")]
+            cells += [figure(seeds, f"{task} at 0.5", "tvhf", "F1"), str(len(seeds)), f"{theirs[1]}" if theirs else ""]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        for name in names:
+            known = floors[config]["paper_validation"]["all"].get(name)
+            if known:
+                lines.append(f"| *{name}* | {known['F1']:.1f} | {known['MCC']:.2f} | {known['AUROC']:.1f} | | | |")
+        title = "AR on real networks, the paper's split" if task == "AR" else "ACD on real networks, zero-shot"
+        minutes = f"{min(budget):g} to {max(budget):g}" if len(budget) > 1 else f"{next(iter(budget), 0):g}"
+        parts.append(f"### Table 2, {title}\n\nEvery model: size of `mini`, {minutes} CPU minutes. Floors in italics."
+                     "\n\n" + "\n".join(lines))  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def table_5(runs: Runs) -> str:
+    """Trained on one library, evaluated on each: F1."""
+    lines = [
+        "| trained on | task | method | TV | HF | TVHF | the paper, on other data |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for library in LIBRARIES:
+        for task in ("AR", "ACD"):
+            theirs = " / ".join(f"{value:g}" for value in THEIR_TABLE_5[library, task])
+            for name in ("ArchBERT", "preset paper"):
+                seeds = runs.get((name, library), ())
+                cells = " | ".join(figure(seeds, task, other, "F1") for other in LIBRARIES)
+                shown = theirs if name == "ArchBERT" else ""
+                lines.append(f"| {library.upper()} | {task} | {name} | {cells} | {shown} |")
+    return "### Table 5, out of distribution, F1\n\n" + "\n".join(lines)
+
+
+def stored_tables(names: Sequence[str], results: Path) -> str:
+    """Tables as other scripts stored them, the rows that are shown without their intervals."""
+    parts = []
+    for name in names:
+        path = results / name
+        if not path.is_file():
+            continue
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for table in found if isinstance(found, list) else [found]:
+            rows = [{k: v for k, v in row.items() if not k.endswith(", 95%")} for row in table["rows"]]
+            columns = list(dict.fromkeys(key for row in rows for key in row))
+            lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+            lines += ["| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in rows]
+            parts.append(f"#### {table['title']}\n\n{table.get('data', '')}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def headline_tables(results: Path) -> str:
+    """The tasks on real networks of unseen clusters: the model, its floors, the interval of the first figure."""
+    parts = []
+    for name, wanted in HEADLINES.items():
+        path = results / "runs" / name
+        if not path.is_file():
+            continue
+        for table in json.loads(path.read_text(encoding="utf-8")):
+            if (table.get("split"), table.get("part")) in wanted:
+                rows = [_with_interval(row) for row in table["rows"]]
+                columns = list(rows[0])
+                lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+                lines += ["| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in rows]
+                parts.append(f"### {table['title']}\n\n{table['data']}; checkpoint `{table['checkpoint']}`.\n\n"
+                             + "\n".join(lines))  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def _with_interval(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose first figure has its interval beside it, and the others none."""
+    shown = {key: value for key, value in row.items() if not key.endswith(", 95%")}
+    first = list(shown)[1]
+    interval = row.get(f"{first}, 95%")
+    return shown | {first: f"{_cell(row[first])} ({interval})" if interval else _cell(row[first])}
+
+
+def all_tables(results: Path = RESULTS) -> str:
+    """Every table, as Markdown."""
+    runs = read_runs(results / "paper")
+    floors = json.loads((results / "tvhf_floors.json").read_text(encoding="utf-8"))
+    return "\n\n".join([
+        table_2(runs, floors),
+        "### Table 2, AQA\n\nThe paper, on other data: accuracy 72.7, F1 73.5; without MAM 66.1 / 66.2, without cross "
+        "encoder 60.3 / 63.3, uni-modal 55.8 / 61.8.\n\n" + stored_tables(["aqa.json"], results),
+        table_5(runs),
+        headline_tables(results),
+    ])  # fmt: skip
+
+
+def write_page(path: Path, tables: str) -> None:
+    """Replace what stands between the markers of a page.
+
+    Raises:
+        ValueError: the page has no markers.
+    """
+    page = path.read_text(encoding="utf-8")
+    if BEGIN not in page or END not in page:
+        raise ValueError(f"{path} has no lines {BEGIN!r} and {END!r}; the tables go between them")
+    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+    path.write_text(pattern.sub(lambda _: f"{BEGIN}\n\n{tables}\n\n{END}", page), encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print or write the tables."""
+    parser = argparse.ArgumentParser(description="The counterparts of the paper's tables, from stored results.")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the stored results")
+    parser.add_argument("--write", type=Path, help="page to write them into, between its markers")
+    options = parser.parse_args(argv)
+    tables = all_tables(options.results)
+    if options.write:
+        write_page(options.write, tables)
+    else:
+        print(tables)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

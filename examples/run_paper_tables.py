@@ -1,0 +1,189 @@
+"""
+Trains and evaluates the counterparts of the paper's Tables 2 and 5 on real networks: AR and ACD, ablations, libraries.
+
+    accelerate launch examples/run_paper_tables.py --time_budget 150 --seeds 0,1,2
+    accelerate launch examples/run_paper_tables.py --runs "ArchBERT,preset paper" --seeds 0 --rates 1e-4,3e-4,1e-3
+
+Every model has the size of `mini` and the text side of `--text_from`; its graph side is new. All learn from the same
+pairs for `--time_budget` seconds of CPU time of one thread. A run that has its file in `--results` is not repeated.
+`--rates` tries learning rates for half the budget on a part of the training pairs, and prints the F1 of the rest.
+
+AR: descriptions in the paper's form, F1 at the threshold that is best on training pairs that were kept, beside the
+paper's 0.5. ACD is zero-shot, as in the paper's Table 5: no clone was learned from; the threshold is the best one on
+training pairs of clones. `python -m archbert.paper_tables` prints the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import HfArgumentParser
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
+
+from paper_runs import LIBRARIES, PAPER, RUNS, NetworkPool, PairBlocks, PaperRun, new_paper_model, pair_rows
+from real_networks import text_embeds
+
+from dataset_scripts.release.cluster_metrics_release import best_threshold
+from dataset_scripts.tvhf.metrics_tvhf import clone_metrics, description_metrics
+from training_loop import Trainer, TrainingArguments, make_accelerator, prepare, provenance
+
+KEPT = 20
+"""One training pair in so many is kept from training, for thresholds and learning rates; whole networks are not."""
+CLONES_FOR_THRESHOLD = 2000
+PAPER_THRESHOLD = 0.5
+
+
+@dataclass
+class PaperTableArguments(TrainingArguments):
+    """Arguments of the tables."""
+
+    output_dir: str = field(default="runs/paper-tables", metadata={"help": "folder of the run in hand"})
+    results: str = field(default="benchmarks/results/paper", metadata={"help": "folder of one JSON file for each run"})
+    real_data: str = field(default="hub/datasets/tvhf", metadata={"help": "folder of TVHF"})
+    text_from: str = field(default="hub/models/archbert-mini", metadata={"help": "checkpoint with the text side"})
+    runs: str | None = field(default=None, metadata={"help": "names of runs, with commas between them; default: all"})
+    libraries: str = field(default="tvhf,tv,hf", metadata={"help": "of the runs, what is trained on"})
+    seeds: str = field(default="0", metadata={"help": "with commas between them"})
+    rates: str = field(default="", metadata={"help": "learning rates to try instead, with commas between them"})
+    paper_learning_rate: float = field(default=5e-4, metadata={"help": "highest learning rate of the preset paper"})
+    time_budget: float | None = field(default=150.0, metadata={"help": "seconds of CPU time of each training"})
+    graphs_per_step: int = field(default=16, metadata={"help": "architectures of a block"})
+    pairs_per_step: int = field(default=48, metadata={"help": "pairs of a block, at most"})
+    op_replacement: float = field(default=0.0, metadata={"help": "as in the other trainings"})
+
+
+class CpuTrainer(Trainer):
+    """A `Trainer` whose budget is CPU time, so that other work on the machine does not shorten a training."""
+
+    clock = staticmethod(time.process_time)
+
+
+def main(arguments: PaperTableArguments) -> list[dict[str, Any]]:
+    """Make every run that has no file yet; returns their results."""
+    names = None if arguments.runs is None else [name.strip() for name in arguments.runs.split(",")]
+    unknown = sorted(set(names or ()) - {run.name for run in RUNS})
+    if unknown:
+        raise ValueError(f"there is no run {unknown[0]!r}; there are {', '.join(dict.fromkeys(r.name for r in RUNS))}")
+    libraries = arguments.libraries.split(",")
+    chosen = [run for run in RUNS if (names is None or run.name in names) and run.library in libraries]
+    done = []
+    for seed in (int(seed) for seed in arguments.seeds.split(",")):
+        for run in chosen:
+            if arguments.rates:
+                done += [try_rate(replace(arguments, seed=seed), run, float(r)) for r in arguments.rates.split(",")]
+                continue
+            path = Path(arguments.results) / run.file_name(seed)
+            if path.exists():
+                continue
+            result = make_run(replace(arguments, seed=seed), run)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            print(f"{path}: AR F1 {result['AR'][run.library]['F1']}, ACD F1 {result['ACD'][run.library]['F1']}")
+            done.append(result)
+    return done
+
+
+def train_run(
+    arguments: PaperTableArguments, run: PaperRun
+) -> tuple[Any, Any, NetworkPool, list[dict[str, Any]], Trainer]:
+    """A trained model, its processor, all architectures, and the pairs that were kept from training."""
+    accelerator = make_accelerator(arguments)
+    prepare(arguments)
+    model, processor = new_paper_model(run, arguments.text_from)
+    pool = NetworkPool(arguments.real_data, processor, arguments.cache_dir)
+    rows = pair_rows(arguments.real_data, "descriptions", run.library, "train")
+    order = np.random.default_rng(0).permutation(len(rows))
+    kept = [rows[i] for i in order[: len(rows) // KEPT]]
+    blocks = PairBlocks(
+        pool, [rows[i] for i in order[len(kept) :]], processor, graphs=arguments.graphs_per_step,
+        pairs=arguments.pairs_per_step, seed=arguments.seed, op_replacement=arguments.op_replacement,
+    )  # fmt: skip
+    rate = arguments.paper_learning_rate if run.name == PAPER else arguments.learning_rate
+    arguments = replace(
+        arguments, learning_rate=rate, optimizer="adam" if run.name == PAPER else "adamw", max_steps=None
+    )
+    trainer = CpuTrainer(accelerator, model, blocks, arguments)
+    trainer.train()
+    return accelerator.unwrap_model(trainer.model).eval(), processor, pool, kept, trainer
+
+
+def try_rate(arguments: PaperTableArguments, run: PaperRun, rate: float) -> dict[str, Any]:
+    """F1 on pairs that were kept from training, after half the budget at a learning rate."""
+    half = replace(
+        arguments, learning_rate=rate, paper_learning_rate=rate, time_budget=(arguments.time_budget or 0) / 2
+    )
+    model, processor, pool, kept, trainer = train_run(half, run)
+    scores = _scores(model, processor, pool, kept)
+    figures = description_metrics(scores, kept, _threshold(scores, kept), pool.clusters)["all"]
+    print(f"{run.name}, {run.library}, learning rate {rate:g}: F1 {figures['F1']} after {trainer.state.step} steps")
+    return {"name": run.name, "rate": rate, "F1": figures["F1"], "AUROC": figures["AUROC"]}
+
+
+def make_run(arguments: PaperTableArguments, run: PaperRun) -> dict[str, Any]:
+    """Train a run and evaluate it on the pairs of every library."""
+    model, processor, pool, kept, trainer = train_run(arguments, run)
+    result: dict[str, Any] = {
+        "name": run.name, "library": run.library, "seed": arguments.seed, "overrides": dict(run.overrides),
+        "steps": trainer.state.step, "cpu_seconds": round(trainer.state.seconds, 1),
+        "learning_rate": trainer.arguments.learning_rate, "AR": {}, "AR at 0.5": {}, "ACD": {}, "ACD at 0.5": {},
+    }  # fmt: skip
+    embeds = _graph_embeds(model, processor, pool)
+    clones = pair_rows(arguments.real_data, "clones", run.library, "train")
+    clones = [clones[i] for i in np.random.default_rng(0).permutation(len(clones))[:CLONES_FOR_THRESHOLD]]
+    thresholds = {"AR": _threshold(_scores(model, processor, pool, kept, embeds), kept),
+                  "ACD": _threshold(_clone_scores(pool, embeds, clones), clones)}  # fmt: skip
+    for library in LIBRARIES:
+        described = pair_rows(arguments.real_data, "descriptions", library, "validation")
+        pairs = pair_rows(arguments.real_data, "clones", library, "validation")
+        for task, rows, scores in (("AR", described, _scores(model, processor, pool, described, embeds)),
+                                   ("ACD", pairs, _clone_scores(pool, embeds, pairs))):  # fmt: skip
+            measure = description_metrics if task == "AR" else clone_metrics
+            for name, threshold in ((task, thresholds[task]), (f"{task} at 0.5", PAPER_THRESHOLD)):
+                result[name][library] = measure(scores, rows, threshold, pool.clusters)["all"]
+    return result | provenance("run_paper_tables.py", trainer.accelerator, arguments.seed)
+
+
+@torch.no_grad()
+def _graph_embeds(model: Any, processor: Any, pool: NetworkPool, at_once: int = 16) -> torch.Tensor:
+    """J_g of all architectures, float32 (n, d), of length 1."""
+    rows = torch.zeros(len(pool.encodings), model.config.hidden_size)
+    order = np.argsort(pool.tokens, kind="stable")
+    for start in range(0, len(order), at_once):
+        chosen = order[start : start + at_once].tolist()
+        batch = processor.collate(None, [pool.encodings[number] for number in chosen])
+        embeds = model.archbert.get_architecture_features(**batch.to(model.device))
+        rows[chosen] = torch.nn.functional.normalize(embeds.float(), dim=-1).cpu()
+    return rows
+
+
+def _scores(
+    model: Any, processor: Any, pool: NetworkPool, rows: list[dict[str, Any]], embeds: torch.Tensor | None = None
+) -> np.ndarray:
+    """Cosines of rows of `descriptions`."""
+    graphs = _graph_embeds(model, processor, pool) if embeds is None else embeds
+    place = {text: number for number, text in enumerate(dict.fromkeys(row["text"] for row in rows))}
+    texts = text_embeds(model, processor, list(place))[[place[row["text"]] for row in rows]]
+    return (texts * graphs[[pool.index[row["arch_id"]] for row in rows]]).sum(dim=1).double().numpy()
+
+
+def _clone_scores(pool: NetworkPool, embeds: torch.Tensor, rows: list[dict[str, Any]]) -> np.ndarray:
+    """Cosines of rows of `clones`."""
+    first, second = ([pool.index[row[key]] for row in rows] for key in ("arch_id_a", "arch_id_b"))
+    return (embeds[first] * embeds[second]).sum(dim=1).double().numpy()
+
+
+def _threshold(scores: np.ndarray, rows: list[dict[str, Any]]) -> float:
+    return best_threshold(scores, np.array([row["label"] for row in rows]))
+
+
+if __name__ == "__main__":
+    torch.set_float32_matmul_precision("high")
+    main(HfArgumentParser(PaperTableArguments).parse_args_into_dataclasses()[0])

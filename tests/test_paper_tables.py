@@ -1,0 +1,136 @@
+"""The runs and tables behind docs/paper.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+
+import paper_runs
+import paper_tables
+import show_embeddings
+from tiny_checkpoint import tiny_tokenizer
+
+from processing_archbert import ArchBertGraphFeatureExtractor, ArchBertProcessor, trace
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def run(name: str, seed: int, f1: float, library: str = "tvhf") -> dict[str, Any]:
+    figures = {lib: {"F1": f1, "MCC": f1 / 100, "AUROC": f1 + 1} for lib in paper_tables.LIBRARIES}
+    return {"name": name, "library": library, "seed": seed, "cpu_seconds": 150.0,
+            "AR": figures, "AR at 0.5": figures, "ACD": figures, "ACD at 0.5": figures}  # fmt: skip
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "paper"
+    folder.mkdir()
+    for number, one in enumerate([run("ArchBERT", 0, 60.0), run("ArchBERT", 1, 64.0), run("preset paper", 0, 40.0)]):
+        (folder / f"{number}.json").write_text(json.dumps(one))
+    return folder
+
+
+def test_seeds_are_joined_and_what_was_not_run_is_said(results: Path) -> None:
+    runs = paper_tables.read_runs(results)
+    assert paper_tables.figure(runs["ArchBERT", "tvhf"], "AR", "tv", "F1") == "62.0 ± 2.8"
+    assert paper_tables.figure(runs["preset paper", "tvhf"], "AR", "tv", "F1") == "40.0"
+    floors = {config: {"paper_validation": {"all": {}}} for config in ("descriptions", "clones")}
+    page = paper_tables.table_2(runs, floors)
+    assert "| ArchBERT | 62.0 ± 2.8 | 0.62 ± 0.03 |" in page and "| without edge | not run |" in page
+    assert "| TVHF | AR | preset paper | 40.0 | 40.0 | 40.0 |  |" in paper_tables.table_5(runs)
+    assert "| TV | AR | ArchBERT | not run | not run | not run | 85.05 / 3.82 / 28.78 |" in paper_tables.table_5(runs)
+
+
+def test_tables_go_between_the_markers_of_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{paper_tables.BEGIN}\nold\n{paper_tables.END}\nafter\n")
+    for _ in range(2):
+        paper_tables.write_page(page, "new \\1")
+        assert page.read_text() == f"before\n{paper_tables.BEGIN}\n\nnew \\1\n\n{paper_tables.END}\nafter\n"
+    page.write_text("nothing")
+    with pytest.raises(ValueError, match="has no lines"):
+        paper_tables.write_page(page, "new")
+
+
+def test_the_page_has_the_stored_tables() -> None:
+    page = (REPOSITORY / "docs" / "paper.md").read_text(encoding="utf-8")
+    shown = page.split(paper_tables.BEGIN)[1].split(paper_tables.END)[0]
+    assert shown.strip() == paper_tables.all_tables().strip()
+
+
+def test_every_figure_and_table_of_the_paper_has_its_result() -> None:
+    page = (REPOSITORY / "docs" / "paper.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| (Figure|Table)s? \d", line)]
+    named = [line.split("|")[1] for line in rows]
+    for kind, count in (("Figure", 11), ("Table", 10)):
+        found: set[int] = set()
+        for cell in named:
+            if cell.strip().startswith(kind):
+                numbers = [int(n) for n in re.findall(r"\d+", cell.split(",")[0])]
+                found |= set(range(numbers[0], numbers[-1] + 1)) if " to " in cell else set(numbers)
+        assert found == set(range(1, count + 1)), kind
+    for line in rows:
+        links = re.findall(r"\]\(([^)]+)\)", line)
+        assert links and all((REPOSITORY / "docs" / link).exists() for link in links), line
+
+
+def test_runs_have_different_names_and_known_fields() -> None:
+    from modeling_archbert import ArchBertConfig
+
+    names = [one.file_name(0) for one in paper_runs.RUNS]
+    assert len(set(names)) == len(names) and "without-edge-and-shape-tvhf-0.json" in names
+    fields = set(ArchBertConfig().to_dict())
+    assert all(set(one.overrides) <= fields for one in paper_runs.RUNS)
+
+
+def test_blocks_hold_as_many_right_as_wrong_pairs_of_their_rows() -> None:
+    networks = [torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(depth)]) for depth in (1, 2, 3)]
+    extractor = ArchBertGraphFeatureExtractor()
+    encodings = [extractor.encode(trace(network, torch.zeros(1, 4))) for network in networks]
+    pool = SimpleNamespace(
+        index={name: i for i, name in enumerate("abc")}, encodings=encodings,
+        tokens=np.array([encoding.num_tokens for encoding in encodings]),
+    )  # fmt: skip
+    rows = [{"arch_id": name, "text": f"text {name} {i}", "label": i % 2} for name in "abc" for i in range(4)]
+    blocks = paper_runs.PairBlocks(
+        pool,
+        rows,
+        ArchBertProcessor(extractor, tiny_tokenizer()),
+        graphs=2,
+        pairs=6,
+        seed=0,  # type: ignore[arg-type]
+    )
+    batch, again = blocks(3), blocks(3)
+    assert all(torch.equal(batch[key], again[key]) for key in batch)
+    labels = batch["similarity_labels"]
+    assert len(labels) == 6 and labels.sum() == 3
+    assert len(batch["node_ids"]) == 2 and int(batch["architecture_index"].max()) <= 1
+    assert int(batch["text_index"].max()) + 1 == len(batch["input_ids"])
+
+
+def test_principal_axes_are_those_of_the_greatest_spread() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(200, 5)) * np.array([1, 9, 1, 4, 1]) + 3
+    centre, axes = show_embeddings.principal_axes(points)
+    assert np.allclose(centre, points.mean(axis=0)) and axes.shape == (2, 5)
+    assert np.abs(axes).argmax(axis=1).tolist() == [1, 3] and np.allclose(axes @ axes.T, np.eye(2))
+
+
+def test_groups_are_drawn_whole() -> None:
+    rows = [
+        {"group": g, "label": i, "kind": kind}
+        for g, kind in (("x", "size"), ("y", "purpose"), ("z", "size"))
+        for i in (0, 1)
+    ]
+    rows = rows[:-1]
+    assert [(a["group"], a["label"], b["label"]) for a, b in show_embeddings.drawn_groups(rows, 5, 0)] == [("x", 1, 0)]
