@@ -20,7 +20,7 @@ _WORD = re.compile(r"[a-z]+|\d+")
 @lru_cache(maxsize=500_000)
 def sequence_ratio(a: str, b: str) -> float:
     """Share of the characters in common runs, 0 to 1 (`difflib.SequenceMatcher`); the order of names is no matter."""
-    return SequenceMatcher(None, *sorted((a, b))).ratio()
+    return SequenceMatcher(None, min(a, b), max(a, b)).ratio()
 
 
 def common_prefix(a: str, b: str) -> float:
