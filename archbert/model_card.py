@@ -42,6 +42,10 @@ CITATION = """```bibtex
 _AUTONET = """AutoNet: generated cell networks that no one designed, with questions and descriptions from templates.
 Every answer and every label is computed from the graph."""
 
+_TVHF = """TVHF, the training split: real networks of transformers and torchvision, with sentences, queries, questions
+and pairs whose labels follow from facts of the networks. What is measured on TVHF is about networks of other
+clusters."""
+
 Results = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 _CARD = """---
@@ -150,7 +154,7 @@ def write_model_card(
         repo=repo_id or f"{NAMESPACE}/{name}",
         model=_model_section(values),
         results=results_markdown(tables, heading="###"),
-        data=_data_section(data if data is not None else _recorded_data(tables)),
+        data=_data_section(data if data is not None else _recorded_data(tables), tables),
         num_labels=len(values.get("id2label") or ()) or "known",
         citation=CITATION,
     )
@@ -243,10 +247,11 @@ def _recorded_data(tables: Sequence[Mapping[str, Any]]) -> str | None:
     return next((str(table["training_data"]) for table in tables if table.get("training_data")), None)
 
 
-def _data_section(data: Mapping[str, Any] | str | None) -> str:
+def _data_section(data: Mapping[str, Any] | str | None, tables: Sequence[Mapping[str, Any]]) -> str:
     if isinstance(data, Mapping):
         data = "\n".join(f"- {label}: {_cell(value)}" for label, value in data.items())
-    return f"{_AUTONET}\n\n{data}" if data else _AUTONET
+    real = any("run_multitask.py" in str(table.get("command", "")) for table in tables)
+    return "\n\n".join([_AUTONET, *([_TVHF] if real else []), *([data] if data else [])])
 
 
 def _table(table: Mapping[str, Any], heading: str) -> str:

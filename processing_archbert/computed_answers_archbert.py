@@ -66,12 +66,18 @@ def computed_answer(numbers: NetworkNumbers, text: str) -> ComputedAnswer | None
     found = None if topic is None else topic_answer(numbers.profile, topic)
     if topic is not None and found is not None:
         read = ReadQuestion("topic", topic.topic, topic.scope)
-        return ComputedAnswer(COMPUTED, found.answers, found.nodes, read)
+        return ComputedAnswer(COMPUTED, found.answers, found.nodes or _nodes_of(numbers, text, found.answers), read)
     read_otherwise = _computed(numbers, text)
     if topic is None or (read_otherwise is not None and read_otherwise.question.kind in _SURE_TOO):
         return read_otherwise
     read = ReadQuestion("topic", topic.topic, topic.scope)
     return ComputedAnswer(CANNOT_TELL, (), (), read, topic_reason(numbers.profile, topic))
+
+
+def _nodes_of(numbers: NetworkNumbers, text: str, answers: tuple[str, ...]) -> tuple[int, ...]:
+    """The nodes by which another reader comes to the same answers; none where it does not."""
+    other = _computed(numbers, text)
+    return other.nodes if other is not None and other.answers == answers else ()
 
 
 def _computed(numbers: NetworkNumbers, text: str) -> ComputedAnswer | None:

@@ -111,7 +111,7 @@ def test_a_search_without_its_packages_says_what_to_install(
 ) -> None:
     without(monkeypatch, package)
     arguments = ["search", "a network", "--index", str(folder / "index"), "--model", str(folder / "tiny")]
-    told = refused(arguments, capsys)
+    told = refused([*arguments, "--by-embedding"], capsys)
     assert package in told and "pip install 'archbert[search]'" in told
 
 

@@ -108,7 +108,7 @@ def test_links_lead_to_pages_and_headings(page: str) -> None:
 def test_scripts_that_the_pages_name_are_there() -> None:
     for page in PAGES:
         text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
-        for name in re.findall(r"\b(?:examples|benchmarks|metrics|processing_archbert)/[\w/]+(?:\.py)?", text):
+        for name in re.findall(r"\b(?:examples|benchmarks|metrics|processing_archbert)/[\w/-]+(?:\.\w+)?", text):
             assert (REPOSITORY / name).exists(), f"{page}.md: {name}"
 
 

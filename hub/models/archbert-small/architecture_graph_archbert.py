@@ -1,0 +1,1 @@
+../../../processing_archbert/architecture_graph_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/caption_text_archbert.py

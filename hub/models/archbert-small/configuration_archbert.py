@@ -1,0 +1,1 @@
+../../../modeling_archbert/configuration_archbert.py

@@ -1,0 +1,1 @@
+../../../modeling_archbert/decoder_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/dummy_inputs_fallback_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/embedding_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/folding_archbert.py

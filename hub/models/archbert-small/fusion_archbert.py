@@ -1,0 +1,1 @@
+../../../modeling_archbert/fusion_archbert.py

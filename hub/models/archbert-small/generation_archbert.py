@@ -1,0 +1,1 @@
+../../../modeling_archbert/generation_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/graph_costs_archbert.py

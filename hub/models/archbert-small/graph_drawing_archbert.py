@@ -1,0 +1,1 @@
+../../../processing_archbert/graph_drawing_archbert.py

@@ -1,0 +1,1 @@
+../../../modeling_archbert/graph_encoder_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/graph_facts_archbert.py

@@ -1,0 +1,1 @@
+../../../modeling_archbert/graph_inputs_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/graph_labels_archbert.py

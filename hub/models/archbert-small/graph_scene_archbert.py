@@ -1,0 +1,1 @@
+../../../processing_archbert/graph_scene_archbert.py

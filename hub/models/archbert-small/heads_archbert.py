@@ -1,0 +1,1 @@
+../../../modeling_archbert/heads_archbert.py

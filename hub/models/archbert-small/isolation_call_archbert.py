@@ -1,0 +1,1 @@
+../../../processing_archbert/isolation_call_archbert.py

@@ -1,0 +1,1 @@
+../../../modeling_archbert/modeling_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/ops_archbert.py

@@ -1,0 +1,1 @@
+../../../modeling_archbert/outputs_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/pipeline_captioning_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/pipeline_reasoning_archbert.py

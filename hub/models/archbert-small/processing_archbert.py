@@ -1,0 +1,1 @@
+../../../processing_archbert/processing_archbert.py

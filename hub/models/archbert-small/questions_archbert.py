@@ -1,0 +1,1 @@
+../../../processing_archbert/questions_archbert.py

@@ -1,0 +1,1 @@
+../../../modeling_archbert/reasoning_archbert.py

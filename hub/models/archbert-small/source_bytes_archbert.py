@@ -1,0 +1,1 @@
+../../../processing_archbert/source_bytes_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/source_diffusion_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/source_export_archbert.py

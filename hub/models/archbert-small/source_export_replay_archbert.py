@@ -1,0 +1,1 @@
+../../../processing_archbert/source_export_replay_archbert.py

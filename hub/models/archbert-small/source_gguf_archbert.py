@@ -1,0 +1,1 @@
+../../../processing_archbert/source_gguf_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/source_headers_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/source_onnx_formulas_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/source_onnx_inline_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/source_readers_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/source_safetensors_archbert.py

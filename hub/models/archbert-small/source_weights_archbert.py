@@ -1,0 +1,1 @@
+../../../processing_archbert/source_weights_archbert.py

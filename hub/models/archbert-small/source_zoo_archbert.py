@@ -1,0 +1,1 @@
+../../../processing_archbert/source_zoo_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/sources_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/structure_facts_archbert.py

@@ -1,0 +1,1 @@
+../../../modeling_archbert/tallies_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/text_numbers_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/tracing_archbert.py

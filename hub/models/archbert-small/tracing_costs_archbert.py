@@ -1,0 +1,1 @@
+../../../processing_archbert/tracing_costs_archbert.py

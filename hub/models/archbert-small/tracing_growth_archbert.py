@@ -1,0 +1,1 @@
+../../../processing_archbert/tracing_growth_archbert.py

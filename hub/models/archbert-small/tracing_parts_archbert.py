@@ -1,0 +1,1 @@
+../../../processing_archbert/tracing_parts_archbert.py
