@@ -67,6 +67,10 @@ _HARMLESS = frozenset(
 )
 
 
+_PIXELS_OF_A_PATCH = re.compile(r"pixels? (?:per|in) (?:an? |each |every |one )?(?:image )?patch\b")
+"""The side of a patch, or its area: that cannot be known."""
+
+
 def read_topic(text: str) -> TopicQuestion | None:
     """What a question in words asks, where that can be read with certainty; else None.
 
@@ -74,7 +78,7 @@ def read_topic(text: str) -> TopicQuestion | None:
         text: one question in English.
     """
     plain = plain_question(text)
-    if not plain or len(plain) > MAX_LENGTH or _PURPOSE.search(plain):
+    if not plain or len(plain) > MAX_LENGTH or _PURPOSE.search(plain) or _PIXELS_OF_A_PATCH.search(plain):
         return None
     closed = asks_yes_or_no(text) or _SECOND_CLAUSE.match(text.lower()) is not None
     plain = _BYTES_EACH.sub(lambda match: f" in {_WIDTHS[match['bytes'] or match['other'] or match['wide']]}", plain)
