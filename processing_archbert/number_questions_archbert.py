@@ -246,7 +246,10 @@ def read_number(text: str) -> NumberQuestion | None:
     listed = name in ("inputs", "outputs") and not counts
     if left or scope is None or (tokens and name not in ("kv_cache", "flops", "macs")):
         return None
-    if name in _COUNTED and not (counts or closed or listed or len(words) < 4):
+    short = (
+        len(words) < 4 and re.match(r"(?:which|what) (?!is\b|are\b)", plain) is None
+    )  # "which layers" asks for names
+    if name in _COUNTED and not (counts or closed or listed or short):
         return None
     return NumberQuestion(name, scope, tokens, dtype, relation, value, listed)
 

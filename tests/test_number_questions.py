@@ -51,6 +51,12 @@ def test_a_model_is_still_asked_what_is_no_number(answerers: dict[str, Answerer]
     assert found.basis == "predicted" and {answer.text for answer in found.answers} <= {"LayerNorm", "Linear", "GELU"}
 
 
+@pytest.mark.parametrize("question", ["Which layers are used?", "Which layers are there?", "What blocks are used?"])
+def test_which_layers_is_no_number(answerers: dict[str, Answerer], question: str) -> None:
+    assert read_number(question) is None
+    assert not any(answer.text.isdigit() for answer in answerers["bert"].answer(question).answers)
+
+
 def test_sizes_of_kernels_are_kernels_or_nothing(answerers: dict[str, Answerer]) -> None:
     found = answerers["vit"].answer("What size have the kernels of whatever comes before the first dense layer?")
     assert found.basis == "cannot_tell" and not found.answers
