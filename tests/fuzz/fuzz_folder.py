@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # header_files is in tests
 
 import transformers.models.bert.modeling_bert  # noqa: F401  # its import is not part of reading
 from fuzz_json import MUTATE as damaged_tree
