@@ -44,8 +44,7 @@ class PaperRun:
 
     def file_name(self, seed: int) -> str:
         """Name of the file with its results."""
-        words = "-".join(self.name.lower().replace("+", " and ").split())
-        return f"{words}-{self.library}-{seed}.json"
+        return f"{'-'.join(self.name.lower().split())}-{self.library}-{seed}.json"
 
 
 ABLATIONS: tuple[PaperRun, ...] = (

@@ -10,7 +10,7 @@ pairs for `--time_budget` seconds of CPU time of one thread. A run that has its 
 
 AR: descriptions in the paper's form, F1 at the threshold that is best on training pairs that were kept, beside the
 paper's 0.5. ACD is zero-shot, as in the paper's Table 5: no clone was learned from; the threshold is the best one on
-training pairs of clones. `python -m archbert.paper_tables` prints the tables.
+training pairs of clones. `python examples/paper_tables.py` prints the tables.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from dataset_scripts.tvhf.facts_tvhf import ArchitectureFacts
 from dataset_scripts.tvhf.modern_forms_tvhf import MODERN_FORMS, modern_forms, say_modern
 from dataset_scripts.tvhf.modern_questions_tvhf import MAX_SHARE, Dropped, answer_limit, modern_answer, modern_rows
 from dataset_scripts.tvhf.network_types_tvhf import MODERN_TYPES
-from dataset_scripts.tvhf.network_view_tvhf import Disagreement, NetworkView, Tower, network_details
+from dataset_scripts.tvhf.network_view_tvhf import Disagreement, NetworkView, Tower
 from dataset_scripts.tvhf.predicate_parser_tvhf import parse
 from dataset_scripts.tvhf.predicates_tvhf import kleene_and
 from dataset_scripts.tvhf.real_texts_tvhf import (
@@ -40,6 +40,7 @@ from dataset_scripts.tvhf.search_tvhf import MAX_COMPOSED, all_true, search_rows
 from dataset_scripts.tvhf.statements_tvhf import StatementError, load_statements
 from dataset_scripts.tvhf.truth_tvhf import FALSE, TRUE, UNKNOWN, Architecture
 from processing_archbert import ArchitectureGraph, GraphFacts, trace
+from processing_archbert.whole_network_archbert import network_details
 
 _BERT = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128}
 _LLAMA = {**_BERT, "num_key_value_heads": 2, "vocab_size": 500}

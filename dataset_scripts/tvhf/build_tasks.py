@@ -37,14 +37,16 @@ from dataset_scripts.autonet import (
 )
 from dataset_scripts.autonet.files_autonet import write_file, write_parquet
 from dataset_scripts.autonet.samples_autonet import SCHEMAS as AUTONET_SCHEMAS
+from processing_archbert import sound_towers_archbert, whole_network_archbert
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph
 from processing_archbert.graph_facts_archbert import GraphFacts
+from processing_archbert.whole_network_archbert import network_details
 
-from . import network_view_tvhf, real_texts_tvhf
+from . import real_texts_tvhf
 from .bimodal_tvhf import bimodal_rows
 from .check_sentences import ARCHITECTURES
 from .modern_questions_tvhf import Dropped, modern_rows
-from .network_view_tvhf import NetworkView, network_details
+from .network_view_tvhf import NetworkView
 from .real_texts_tvhf import caption_rows, hard_question_rows, question_rows
 from .search_tvhf import search_rows
 from .statements_tvhf import Statement, load_statements
@@ -95,7 +97,7 @@ class Workshop:
 
     def details(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """`network_details` of a row of `architectures`."""
-        path = self._path("details", row["graph_hash"], _digest(network_view_tvhf))
+        path = self._path("details", row["graph_hash"], _digest(whole_network_archbert, sound_towers_archbert))
         return _kept(path, lambda: network_details(ArchitectureGraph.from_row(row)))
 
     def texts(self, row: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

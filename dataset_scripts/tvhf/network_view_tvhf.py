@@ -6,16 +6,9 @@ A fact is None where it is unknown, `Disagreement` where graph and configuration
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
-
-from processing_archbert.architecture_graph_archbert import ArchitectureGraph
-from processing_archbert.graph_facts_archbert import GraphFacts
-from processing_archbert.graph_stacks_archbert import Structure
-from processing_archbert.graph_towers_archbert import stack_facts
-from processing_archbert.ops_archbert import op_category
 
 from .config_values_tvhf import numbers_of, stated_layer_kinds, stated_values
 from .truth_tvhf import Architecture
@@ -27,47 +20,6 @@ _ROLES = ("encoder", "decoder")
 
 class Disagreement(ValueError):
     """Graph and configuration say different things of a fact."""
-
-
-def network_details(graph: ArchitectureGraph) -> Details:
-    """What `aqa_modern` asks of a graph beyond its fact sheet, as JSON can hold it.
-
-    Keys: `qk_norm`, `layer_scale` (whether some stack has it), `shared_expert` (inner width, 0 without one),
-    `linear_inputs` and `outputs_of_width` (in- and out-features of linear layers -> count), `linear_work`
-    (multiply-adds of linear layers for one token), `downsampling`, `transposed`, `dilated` (convolutions),
-    `head_pooling` (kind of the pooling layers behind all convolutions; "" without one, or with several kinds),
-    `input_kinds`.
-    """
-    facts = GraphFacts(graph)
-    form = facts.structure
-    structure = Structure(graph)
-    stacks = [stack_facts(structure, stack) for stack in structure.stacks]
-    linear = [n for n, op in enumerate(graph.op_types) if op_category(op) == "linear" and graph.shapes[n, 1]]
-    inputs, outputs = (Counter(str(int(graph.shapes[n, side])) for n in linear) for side in (1, 0))
-    convolutions = form.nodes_of_category("convolution")
-    dilation = graph.attribute("dilation_w")
-    return {
-        "qk_norm": any(f["qk_norm"] for f in stacks),
-        "layer_scale": any(f["layer_scale"] for f in stacks),
-        "shared_expert": max((f["shared_expert"] for f in stacks), default=0),
-        "linear_inputs": dict(inputs),
-        "outputs_of_width": dict(outputs),
-        "linear_work": int(sum(int(graph.shapes[n, 0]) * int(graph.shapes[n, 1]) for n in linear)),
-        "downsampling": len(form.downsampling),
-        "transposed": sum("Transpose" in facts.layer_kinds[n] for n in convolutions),
-        "dilated": sum(int(dilation[n]) > 1 for n in convolutions),
-        "head_pooling": _head_pooling(facts),
-        "input_kinds": sorted(form.input_kinds),
-    }
-
-
-def _head_pooling(facts: GraphFacts) -> str:
-    form = facts.structure
-    pooling, convolutions = form.nodes_of_category("pooling"), form.nodes_of_category("convolution")
-    depths = facts.graph.depths
-    deepest = max((int(depths[n]) for n in convolutions), default=-1)
-    after = {facts.layer_kinds[n] for n in pooling if int(depths[n]) > deepest}
-    return after.pop() if len(after) == 1 else ""
 
 
 class Tower:
