@@ -103,6 +103,21 @@ def optimizer_of(model: Any, arguments: TrainingArguments, shared_rate: float) -
     )
 
 
+def train_only(model: Any, beginnings: Sequence[str]) -> None:
+    """Freeze all parameters but those whose names begin with one of `beginnings`.
+
+    Raises:
+        ValueError: a beginning that no parameter has.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for beginning in beginnings:
+        if not any(name.startswith(beginning) for name in names):
+            parts = ", ".join(sorted({name.split(".")[0] + "." for name in names}))
+            raise ValueError(f"no parameter begins with {beginning!r}; the parts of this model are {parts}")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(tuple(beginnings)))
+
+
 def take_parameters(model: Any, folder: str) -> list[str]:
     """Copy the parameters of a checkpoint that have the name and shape of the model's own; returns their names.
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +20,9 @@ from processing_archbert import ANSWERS, EXTRACTION_VERSION, OPS, ArchBertGraphF
 from processing_archbert.graph_features_archbert import SPECIAL_OPS
 from processing_archbert.questions_archbert import answer_links
 
-MAX_TEXT_LENGTH = 96
+MAX_TEXT_LENGTH, MAX_TEXT_POSITIONS = 96, 128
+"""Word pieces that are read of a text; places that are kept of a text encoder with more."""
+_PLACEHOLDER = re.compile(r"\[unused\d+\]")
 
 
 def new_processor(config: ArchBertConfig, tokenizer: Any) -> ArchBertProcessor:
@@ -95,7 +100,56 @@ def new_model(
     if text_encoder:
         weights = BertModel.from_pretrained(text_encoder, add_pooling_layer=False)
         model.archbert.text.load_state_dict(weights.state_dict())
+        tokenizer = without_placeholders(model, tokenizer)
     return model, new_processor(config, tokenizer)
+
+
+def without_placeholders(model: Any, tokenizer: Any) -> Any:
+    """Leave out what no text ever needs: word pieces such as `[unused7]`, and places past `MAX_TEXT_POSITIONS`.
+
+    Every other word piece and place keeps its embedding, so all that the model says stays the same.
+
+    Args:
+        model: its word and position embeddings, and the sizes in its config, are changed.
+        tokenizer: a fast tokenizer.
+
+    Returns:
+        The tokenizer to use from now on.
+    """
+    embeddings, sizes = model.archbert.text.embeddings, model.config.text_config
+    places = min(MAX_TEXT_POSITIONS, sizes.max_position_embeddings)
+    if places < sizes.max_position_embeddings:
+        embeddings.position_embeddings = kept_rows(embeddings.position_embeddings, list(range(places)))
+        embeddings.position_ids = embeddings.position_ids[:, :places]
+        embeddings.token_type_ids = embeddings.token_type_ids[:, :places]
+        sizes.max_position_embeddings = tokenizer.model_max_length = places
+    vocabulary = tokenizer.get_vocab()
+    kept = sorted((index, piece) for piece, index in vocabulary.items() if not _PLACEHOLDER.fullmatch(piece))
+    if len(kept) == len(vocabulary):
+        return tokenizer
+    ids = {piece: index for index, (_, piece) in enumerate(kept)}
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        path = Path(folder) / "tokenizer.json"
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored["model"]["vocab"] = {piece: ids[piece] for piece in stored["model"]["vocab"] if piece in ids}
+        for token in stored["added_tokens"]:
+            token["id"] = ids[token["content"]]
+        for token in (stored.get("post_processor") or {}).get("special_tokens", {}).values():
+            token["ids"] = [ids[piece] for piece in token["tokens"]]
+        path.write_text(json.dumps(stored, ensure_ascii=False), encoding="utf-8")
+        smaller = type(tokenizer).from_pretrained(folder)
+    model.set_input_embeddings(kept_rows(model.get_input_embeddings(), [index for index, _ in kept]))
+    sizes.vocab_size = len(kept)
+    return smaller
+
+
+def kept_rows(table: torch.nn.Embedding, rows: list[int]) -> torch.nn.Embedding:
+    """An embedding of some rows of another."""
+    padding = None if table.padding_idx not in rows else rows.index(table.padding_idx)
+    smaller = torch.nn.Embedding(len(rows), table.embedding_dim, padding_idx=padding)
+    smaller.to(table.weight).load_state_dict({"weight": table.weight[rows]})
+    return smaller.requires_grad_(table.weight.requires_grad)
 
 
 def load_model(

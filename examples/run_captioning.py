@@ -41,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works wi
 from caption_evaluation import MODEL, Captioned, captions_table, evaluate_captions
 from captions import CAPTION_COLUMNS, add_decoder, caption_rows
 from multitask import CaptionBlocks
+from multitask_loop import train_only
 from real_networks import load_real
 
 from new_model import model_of, overrides_of
@@ -96,7 +97,7 @@ def main(arguments: CaptioningArguments) -> list[dict[str, Any]]:
     more = {} if arguments.decoder_layers is None else {"decoder_layers": arguments.decoder_layers}
     add_decoder(model, processor, texts, arguments.preset, **more)
     if arguments.only_decoder:
-        train_only(model, "decoder.")
+        train_only(model, ["decoder."])
     fold = arguments.preset != "paper" if arguments.fold is None else arguments.fold
     with accelerator.main_process_first():
         train.split.encode(processor, fold)
@@ -150,12 +151,6 @@ def load_captioned(source: str, split: str, limit: int | None, cache_dir: str) -
         )
     arch_ids = load_rows(source, "architectures", split)["arch_id"][:limit]
     return Captioned(load_split(source, split, limit, cache_dir), caption_rows(source, split, arch_ids, columns))
-
-
-def train_only(model: Any, prefix: str) -> None:
-    """Freeze all parameters whose names do not begin with `prefix`."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(prefix))
 
 
 def report(tables: Sequence[dict[str, Any]], arguments: CaptioningArguments) -> None:

@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works wi
 from calibration import held_out
 from captions import add_decoder, caption_rows
 from multitask import REAL_CLAIM_TYPES, BlockMaker, CaptionBlocks, Mixture, RealBlocks
-from multitask_loop import MultitaskTrainer, add_claim_types, calibrate_all, optimizer_of, take_parameters
+from multitask_loop import MultitaskTrainer, add_claim_types, calibrate_all, optimizer_of, take_parameters, train_only
 from real_networks import RealNetworks, load_real
 
 from blocks import Blocks, Split, find_data, load_rows, load_split
@@ -77,6 +77,10 @@ class MultitaskArguments(TrainingArguments):
         metadata={"help": "learning rate of the encoder that text and graphs share, as a part of the others'"},
     )
     freeze_words: bool = field(default=True, metadata={"help": "keep the word embeddings of a text encoder"})
+    train_only: str | None = field(
+        default=None,
+        metadata={"help": "beginnings of parameter names, with commas (answer_head.,decoder.); others stay"},
+    )
     parameters_from: str | None = field(
         default=None, metadata={"help": "checkpoint of which parameters of the same name and shape are taken"}
     )
@@ -113,6 +117,8 @@ def main(arguments: MultitaskArguments) -> list[dict[str, Any]]:
     if captions:
         texts = (row["text"] for rows in captions.values() for row in rows.rows())
         add_decoder(model, processor, texts, arguments.preset)
+    if arguments.train_only:
+        train_only(model, arguments.train_only.split(","))
     fold = arguments.preset != "paper" if arguments.fold is None else arguments.fold
     with accelerator.main_process_first():
         for split in (train, real.split, real_kept.split):

@@ -9,13 +9,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset
 from transformers.pipelines.base import ChunkPipeline
 
 from .embedding_archbert import encode, holds_several
@@ -59,7 +59,7 @@ class ArchitecturePipeline(ChunkPipeline):
         elif isinstance(inputs, Sized) and (isinstance(inputs, Dataset) or _is_sequence(inputs)):
             inputs = _Rows(inputs)
         elif holds_several(inputs):
-            inputs = (item for item in inputs)
+            inputs = _Stream(inputs)
         return super().__call__(inputs, *args, **kwargs)
 
     def encode(
@@ -185,6 +185,16 @@ class ArchitecturePipeline(ChunkPipeline):
         tokens = self._tokens(architecture, item.get("inputs"), remembered, options)
         for number, text in enumerate(texts, start=1):
             yield {**tokens, **self.processor(text=[text]), "several": several, "is_last": number == len(texts)}
+
+
+class _Stream(IterableDataset[Any]):
+    """The items of a generator, one at a time: older versions of transformers make a list of a generator first."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
 
 
 class _Rows(Dataset):  # type: ignore[type-arg]

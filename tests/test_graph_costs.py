@@ -74,6 +74,31 @@ def test_work_that_is_the_same_for_every_row_does_not_grow_with_the_batch() -> N
     assert graph.flops(batch=10) == 2 * (7 * 6 * 5 + 10 * 5 * 5)
 
 
+def test_what_a_forward_caches_in_its_module_counts_in_every_run() -> None:
+    """As the position biases of EfficientViT: a second run would read them instead of computing them."""
+
+    class Caching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.mix, self.out = nn.Parameter(torch.zeros(7, 6)), nn.Linear(6, 5), nn.Linear(5, 5)
+            self.cache: dict[str, torch.Tensor] = {}
+            self.calls: list[int] = []
+            self.last: torch.Tensor | None = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if "bias" not in self.cache:
+                self.cache["bias"] = self.mix(self.table).sum(0)
+            self.calls.append(len(self.calls))
+            if self.last is None:
+                self.last = self.out(self.cache["bias"])
+            return self.out(x + self.cache["bias"]) + self.last
+
+    network = Caching()
+    graph = trace(network, torch.zeros(2, 5), costs=True)
+    assert graph.flops(batch=10) == 2 * (7 * 6 * 5 + 5 * 5 + 10 * 5 * 5)
+    assert not network.cache and not network.calls and network.last is None
+
+
 def test_costs_by_node_add_up_and_lie_where_the_work_is(llama: ArchitectureGraph) -> None:
     by_node = flops_by_node(llama, sequence=100)
     assert by_node.sum() == llama.flops(sequence=100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,19 @@ def test_what_a_generator_changes_between_two_items_is_seen(pipe: Pipeline) -> N
 
     first, second = pipe(growing(), top_k=10_000)
     assert first != second
+
+
+def test_a_generator_is_read_as_its_answers_are_wanted(pipe: Pipeline) -> None:
+    yielded = []
+
+    def endless() -> Iterator[dict[str, Any]]:
+        for number in itertools.count():
+            yielded.append(number)
+            yield {"architecture": "bert", "question": QUESTION}
+
+    answers = iter(pipe(endless()))
+    assert next(answers) == next(answers)
+    assert len(yielded) <= 4
 
 
 @pytest.mark.parametrize(
