@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
 import paper_runs
 import paper_tables
+import show_calibration
 import show_embeddings
 from tiny_checkpoint import tiny_tokenizer
 
@@ -134,3 +135,29 @@ def test_groups_are_drawn_whole() -> None:
     ]
     rows = rows[:-1]
     assert [(a["group"], a["label"], b["label"]) for a, b in show_embeddings.drawn_groups(rows, 5, 0)] == [("x", 1, 0)]
+
+
+def test_reliability_and_risk_are_those_of_the_definitions() -> None:
+    truth = np.array([True, True, False, False, True, False])
+    bins, gap = show_calibration.reliability(np.array([0.91, 0.99, 0.95, 0.02, 0.5, 0.04]), truth)
+    assert [b["count"] for b in bins] == [2, 1, 3] and bins[2] == {"probability": 0.95, "true": 0.6667, "count": 3}
+    assert gap == pytest.approx((2 * 0.03 + 0.5 + 3 * (0.95 - 0.6667)) / 6, abs=1e-3)
+    logits = np.array([[2.0, -3.0], [0.1, -0.1], [-9.0, 9.0]])
+    p = 1 / (1 + np.exp(-np.abs(logits)))
+    assert show_calibration.confidence(logits) == pytest.approx(p.prod(axis=1))
+    curve = show_calibration.risk_curve(show_calibration.confidence(logits), np.array([True, False, True]))
+    assert curve == pytest.approx([0, 0, 1 / 3])
+    assert (show_calibration.at(curve, 0.67), show_calibration.at(curve, 1.0)) == pytest.approx((0, 1 / 3))
+
+
+def test_errors_are_counted_by_type_and_by_what_was_said(tmp_path: Path) -> None:
+    rows = [{"question_type": "width", "answers": ["3"]}] * 3 + [{"question_type": "more", "answers": ["a", "b"]}]
+    given = [["3"], ["5"], ["5"], []]
+    found = show_calibration.errors(rows, given, np.array([True, False, False, False]))
+    assert found["wrong, % by type"] == {"more": 100.0, "width": 66.7}
+    assert found["confusions"][0] == {"type": "width", "right": "3", "said": "5", "count": 2}
+    assert found["confusions"][1]["said"] == "no answer"
+    picture = tmp_path / "deep" / "calibration.png"
+    bins = show_calibration.reliability(np.array([0.2, 0.9]), np.array([False, True]))[0]
+    show_calibration.draw(str(picture), {"head": bins}, {"x": np.zeros(40)}, {"x": found["wrong, % by type"]})
+    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -143,8 +143,11 @@ def kill(name: str, kills: int, done: dict[str, int], work: Path, save: Callable
         right, length = digest(folder / "made"), time.monotonic() - began
     while done["kills"] < kills and time.monotonic() < deadline:
         with emptied(folder):
-            rng = random.Random(f"{name}/{done['ended']}")
-            for count, number in disturb(name, folder, length, kills - done["kills"], rng).items():
+            rng, began = random.Random(f"{name}/{done['ended']}"), time.monotonic()
+            counted = disturb(name, folder, length, kills - done["kills"], rng)
+            if not counted["kills"]:
+                length = min(length, time.monotonic() - began)  # the machine was busier before
+            for count, number in counted.items():
                 done[count] += number
             done["ended"] += 1
             done["equal"] += digest(folder / "made") == right

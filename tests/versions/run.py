@@ -161,7 +161,7 @@ def compare(
 def smoke(python: Path, name: str) -> dict[str, Any]:
     """Run some of the tests in an environment: how many passed, and the end of what pytest said if any failed."""
     environment = clean_environment(FOLDER / "home" / name, PYTHONPATH=str(ROOT))
-    command = [str(python), "-m", "pytest", "-q", *(str(ROOT / "tests" / test) for test in TESTS)]
+    command = [str(python), "-m", "pytest", *(str(ROOT / "tests" / test) for test in TESTS)]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     last = next((line for line in reversed(done.stdout.splitlines()) if " passed" in line or " failed" in line), "")
     told: dict[str, Any] = {"files": list(TESTS), "result": last.split(" in ")[0].strip("= ")}
