@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
@@ -22,6 +24,7 @@ sys.path.insert(0, str(EXAMPLES))
 import caption_evaluation  # noqa: E402
 import captions  # noqa: E402
 import run_captioning  # noqa: E402
+from tiny_tvhf import write_tiny_tvhf  # noqa: E402
 
 import archbert  # noqa: E402
 from dataset_scripts.autonet import build_tokenizer  # noqa: E402
@@ -121,6 +124,17 @@ def test_with_only_the_decoder_everything_else_stays(trained: Any, autonet: str,
     after = load_file(tmp_path / "more" / "model.safetensors")
     changed = {name for name in after if not torch.equal(after[name], before[name])}
     assert changed and all(name.startswith("decoder.") for name in changed)
+
+
+def test_real_networks_without_captions_are_not_evaluated(trained: Any, tmp_path: Path) -> None:
+    data = write_tiny_tvhf(tmp_path / "tvhf")
+    file = next((data / "captions").glob("validation-*.parquet"))
+    rows = pq.read_table(file)
+    networks = pc.unique(rows["arch_id"])
+    pq.write_table(rows.filter(pc.not_equal(rows["arch_id"], networks[0])), file)
+    changes = {"init_from": str(trained[0]), "max_steps": 0, "eval_split": "validation"}
+    tables = run_captioning.main(arguments(str(data), tmp_path / "run", **changes))
+    assert {table["data"] for table in tables} == {f"{len(networks) - 1} architectures, one caption each"}
 
 
 def test_a_step_has_captions_of_one_length_with_their_graph_and_kind(autonet: str, trained: Any) -> None:
