@@ -152,12 +152,12 @@ def _pool(jobs: int) -> Iterator[Executor]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    from processing_archbert.interrupts_archbert import ignore_interrupts, interrupts_held
+    from processing_archbert.interrupts_archbert import interrupts_held, start_worker
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["processing_archbert.sources_archbert", "processing_archbert.tracing_archbert"])
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=ignore_interrupts)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=start_worker)
     try:
         with interrupts_held():
             for _ in range(jobs):

@@ -1,7 +1,9 @@
-"""Processes and Ctrl-C: an interrupt is the parent's to handle; children neither see it nor are left half started."""
+"""Processes and their end: an interrupt is the parent's to handle, and no child outlives a parent that was killed."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -33,3 +35,20 @@ def interrupts_held() -> Iterator[None]:
 def ignore_interrupts() -> None:
     """What a process that serves another one calls at its start."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def start_worker() -> None:
+    """Initializer of a pool of processes: interrupts are ignored, and the worker ends when its parent is gone.
+
+    A parent that is killed can tell nobody. The other workers hold the ends of the pipes that a worker waits at, so by
+    itself it would wait for ever.
+    """
+    ignore_interrupts()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
+from processing_archbert.interrupts_archbert import start_worker
+
 SPLITS = ("train", "validation", "test")
 OUTCOMES = ("agree", "disagree", "cannot parse")
 _MAX_REASONS = 100
@@ -183,7 +185,7 @@ def _judged(units: Sequence[Unit], checks: Sequence[Check], num_proc: int) -> It
     if num_proc == 1:
         yield from map(judge_unit, units, repeat(checks))
         return
-    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), start_worker) as pool:
         yield from pool.map(judge_unit, units, repeat(checks))
 
 

@@ -20,7 +20,6 @@ import logging
 import multiprocessing
 import os
 import shutil
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -35,7 +34,7 @@ from typing import Any, TypeVar
 import torch
 from tqdm.auto import tqdm
 
-from processing_archbert.interrupts_archbert import ignore_interrupts, interrupts_held
+from processing_archbert.interrupts_archbert import interrupts_held, start_worker
 
 from .build_autonet import (
     WORK,
@@ -250,17 +249,9 @@ def _executor(num_proc: int) -> Iterator[Executor | None]:
 
 
 def _start_worker() -> None:
-    """One thread; interrupts are left to the parent, and a worker ends when the parent has been killed."""
+    """One thread, and what every worker does."""
     torch.set_num_threads(1)
-    ignore_interrupts()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    start_worker()
 
 
 def main(given: Sequence[str] | None = None) -> None:

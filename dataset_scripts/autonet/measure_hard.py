@@ -35,6 +35,7 @@ from tqdm.auto import tqdm
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph, ArchitectureGraphError
 from processing_archbert.folding_archbert import node_kinds, wl_colours
 from processing_archbert.graph_features_archbert import EXACT_BUCKETS, ArchBertGraphFeatureExtractor, bucket
+from processing_archbert.interrupts_archbert import start_worker
 from processing_archbert.tracing_archbert import ArchitectureTraceError
 
 from .hard_facts_autonet import HardFacts
@@ -227,7 +228,7 @@ def fresh_network(order: Order) -> Material:
 def fresh_material(count: int, seed: int, num_proc: int) -> Material:
     """`count` networks to learn priors from and `count` to measure on, drawn now and kept nowhere."""
     orders = [Order(seed, split, index) for split in ("train", "validation") for index in range(count)]
-    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), start_worker) as pool:
         found = list(tqdm(pool.map(fresh_network, orders, chunksize=8), total=len(orders), unit="net"))
     train, validation = ([row for made in found for row in made[side]] for side in (0, 1))
     return Material(train, validation, {key: value for made in found for key, value in made.digests.items()})

@@ -26,6 +26,7 @@ from tqdm.auto import tqdm
 from dataset_scripts.autonet import check_captions, check_hard
 from dataset_scripts.autonet.check import check_answers, truth_of
 from dataset_scripts.autonet.check_units import DataFolderError, Findings, Verdict, parser_of, report
+from processing_archbert.interrupts_archbert import start_worker
 
 CONFIGS = ("aqa", "aqa_hard", "captions")
 _AHEAD = 16
@@ -108,7 +109,7 @@ def _judged(pieces: Iterator[Piece], num_proc: int) -> Iterator[Findings]:
     if num_proc == 1:
         yield from map(judge_piece, pieces)
         return
-    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn"), start_worker) as pool:
         while several := list(islice(pieces, _AHEAD * num_proc)):
             yield from pool.map(judge_piece, several)
 
