@@ -116,8 +116,11 @@ def measure(address: str, process: psutil.Process, users: int, seconds: float, s
     }  # fmt: skip
 
 
-def memory_figures(samples: list[tuple[float, int]]) -> dict[str, float]:
-    """Memory after warm-up and at the end (medians of a fifth of the samples each), the greatest, and the slope."""
+def memory_figures(samples: list[tuple[float, int]]) -> dict[str, Any]:
+    """Memory after warm-up and at the end (medians of a fifth of the samples each), the greatest, and the slope.
+
+    All in MiB, the slope a minute; `by_minute` has the medians of all minutes, so that one sees how it goes on.
+    """
     if len(samples) < 4:
         return {}
     warm = samples[int(len(samples) * WARM_UP_SHARE) :]
@@ -130,7 +133,10 @@ def memory_figures(samples: list[tuple[float, int]]) -> dict[str, float]:
         "greatest": used.max(),
         "per_minute": slope,
     }
-    return {name: round(float(value), 1) for name, value in figures.items()}
+    minute = np.array([int(t // 60) for t, _ in samples])
+    each = np.array([b / 2**20 for _, b in samples])
+    by_minute = [round(float(np.median(each[minute == m])), 1) for m in np.unique(minute)]
+    return {name: round(float(value), 1) for name, value in figures.items()} | {"by_minute": by_minute}
 
 
 def started(arguments: list[str]) -> tuple[subprocess.Popen[bytes], str]:
