@@ -96,8 +96,8 @@ def reasoning_scores(
 
 
 def given_answers(logits: np.ndarray) -> list[list[str]]:
-    """The answers whose calibrated probability is above one half."""
-    return [[ANSWERS[i] for i in np.flatnonzero(row > 0)] for row in logits]
+    """What a user is told: the answers whose calibrated probability is above one half, or else the most likely one."""
+    return [[ANSWERS[i] for i in np.flatnonzero((row > 0) | (row == row.max()))] for row in logits]
 
 
 class QuestionPrior:
