@@ -219,6 +219,15 @@ _SPARSE = re.compile(r"\b(?:layers?|tokens?|rout\w+|moe|mixture|sparse\w*|active
 """Words of which one stands beside experts that are parts of a network."""
 
 
+_MAX_GAP = 64
+"""Spaces that are left of a gap: more than any rule looks across.
+
+What is left of a sentence has wide gaps where something was taken out. Rules with several optional spaces would try all
+ways of sharing them: a card of one kilobyte took a minute.
+"""
+_WIDE_GAP = re.compile(rf"\s{{{_MAX_GAP},}}")
+
+
 @cache
 def _rules() -> tuple[tuple[str, tuple[re.Pattern[str], ...]], ...]:
     return tuple(
@@ -241,6 +250,7 @@ def read_claims(text: str) -> list[CardClaim]:
     """
     if len(text) > MAX_SENTENCE_CHARACTERS:
         return []
+    text = _WIDE_GAP.sub(lambda gap: gap[0][:_MAX_GAP], text)
     taken: list[tuple[int, int]] = []
     series = list(_series(text, taken))
     claims = list(_numbers(text, taken))

@@ -108,3 +108,11 @@ def test_the_cards_of_the_benchmark() -> None:
     rates = score.rates()
     assert rates["false alarm"] == 0, score.examples
     assert rates["recall of checkable errors"] > 0.95 and rates["other sentences left alone"] > 0.95
+
+
+def test_a_number_belongs_to_its_words_across_a_wide_gap() -> None:
+    """Where something was taken out of a sentence is a gap, which every optional space of a rule might stand for."""
+    assert [(claim.kind, claim.value) for claim in read_claims("parameters" + " " * 1500 + "12M")] == [
+        ("parameters", 12_000_000)
+    ]
+    assert read_claims("the number of parameters" + " " * 60 + "and the number of parameters" + " " * 1800) == []
