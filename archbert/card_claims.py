@@ -222,8 +222,8 @@ _SPARSE = re.compile(r"\b(?:layers?|tokens?|rout\w+|moe|mixture|sparse\w*|active
 _MAX_GAP = 64
 """Spaces that are left of a gap: more than any rule looks across.
 
-What is left of a sentence has wide gaps where something was taken out. Rules with several optional spaces would try all
-ways of sharing them: a card of one kilobyte took a minute.
+What is left of a sentence has wide gaps where something was taken out. Rules with several optional spaces would try
+all ways of sharing them: a card of one kilobyte took a minute.
 """
 _WIDE_GAP = re.compile(rf"\s{{{_MAX_GAP},}}")
 
