@@ -513,8 +513,6 @@ def _checked_strings(name: str, values: Any, length: int | None = None, allow_em
         if not isinstance(value, str) or not (value or allow_empty):
             allowed = "a string" if allow_empty else "a non-empty string"
             raise ArchitectureGraphError(f"{name}[{i}] is {reprlib.repr(value)}; {allowed} is allowed.")
-        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise ArchitectureGraphError(f"{name}[{i}] is no Unicode text: it holds half of a surrogate pair.")
     return tuple(str(value) for value in values)
 
 

@@ -265,7 +265,7 @@ class ArchBertProcessor(ProcessorMixin):
     def _pieces_of(self, op_type: str, length: int) -> list[int]:
         """Token ids of the words of an op's name, as they stand inside a sentence; at most `length`."""
         if op_type not in self._op_pieces:
-            words = " " + op_words(op_type)
+            words = " " + op_words(op_type).encode("utf-8", "replace").decode()  # half of a surrogate pair is no text
             self._op_pieces[op_type] = self.tokenizer(words, add_special_tokens=False)["input_ids"]
         return self._op_pieces[op_type][:length]
 

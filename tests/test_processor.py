@@ -181,3 +181,9 @@ def test_a_pickle_does_not_depend_on_earlier_calls(processor):
 def test_a_processor_needs_a_tokenizer():
     with pytest.raises(ValueError, match="needs a tokenizer"):
         ArchBertProcessor()
+
+
+def test_an_op_whose_name_is_no_unicode_text_has_pieces_like_another(processor: ArchBertProcessor) -> None:
+    graph = ArchitectureGraph.build(["input", "Own\ud800Layer", "output"], [(0, 1), (1, 2)])
+    batch = processor(architectures=[graph])
+    assert batch["op_piece_mask"].sum() > 0
