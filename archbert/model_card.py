@@ -82,13 +82,13 @@ answer({{"architecture": "resnet", "question": "Which pooling layers are used in
 `architecture` is an `nn.Module`, a transformers config, a `config.json`, a model type, a Hub id or an
 `ArchitectureGraph`; nothing is downloaded but a config, and no weights are allocated. A module whose inputs cannot be
 made up gets them as `inputs`. The result is a list such as `[{{"answer": "MaxPool2d", "score": 0.98}}]`, best first;
-an answer is given when its score is above 0.5.
+an answer is given when its score is above 0.5, and the best one where none is.
 
 The tag `{tag}` never moves. The code files are those of the package: `python -m archbert.manifest {repo}` compares
 them, and `code_manifest.json` lists their SHA-256. `reference.json` has the numbers that the model must give.
 
 The same folder holds the pipelines `architecture-reasoning` (is a statement about a network correct?) and
-`architecture-clone-detection` (are two networks alike?).
+`architecture-clone-detection` (are two networks alike?){captioning}.
 
 ## The model
 
@@ -157,6 +157,7 @@ def write_model_card(
         data=_data_section(data if data is not None else _recorded_data(tables), tables),
         num_labels=len(values.get("id2label") or ()) or "known",
         citation=CITATION,
+        captioning=", and `architecture-captioning` (a description)" if values.get("decoder_layers") else "",
     )
     path = Path(output_dir) / "README.md"
     path.write_text(text, encoding="utf-8")
