@@ -18,11 +18,13 @@ from multitask import Mixture, RealBlocks
 from multitask_loop import MultitaskTrainer, optimizer_of
 from real_networks import RealNetworks, load_real
 
+from archbert.verification import statement_holds
 from benchmarks.torch_names import is_torch_name
 from dataset_scripts.release.cluster_metrics_release import best_threshold
 from dataset_scripts.tvhf.metrics_tvhf import read_clusters, read_rows
 from new_model import load_model, overrides_of
 from processing_archbert.graph_features_archbert import UNK_ID, GraphEncoding
+from processing_archbert.network_numbers_archbert import NetworkNumbers
 from processing_archbert.ops_archbert import INPUT_OP, OUTPUT_OP
 from training_loop import TrainingArguments, finish, make_accelerator, prepare, print_table, provenance
 
@@ -192,6 +194,32 @@ def table_of(
         "training_seconds": round(task.trainer.state.seconds, 1) if task.trainer else 0.0,
         **provenance(script, task.accelerator, task.arguments.seed),
     }  # fmt: skip
+
+
+DECIDED = 1e3
+"""What a computed verdict adds to a logit: far more than any that a model gives."""
+
+
+def with_computed_facts(task: RealTask, split: str, rows: Rows, logits: np.ndarray) -> np.ndarray:
+    """Scores, float (n,), of statements about a network each, as the demo judges them: computed where they can be.
+
+    A claim that the graph shows to be right or wrong decides (`statement_holds`); all else is left to the model.
+
+    Args:
+        task: what is evaluated.
+        split: of the rows.
+        rows: with `arch_id` and `text`.
+        logits: float (n,), what the model makes of them.
+    """
+    networks, computed = task.networks(split), dict[int, NetworkNumbers]()
+    scores = np.array(logits, dtype=np.float64)
+    for place, row in enumerate(rows):
+        number = networks.index[row["arch_id"]]
+        if number not in computed:
+            computed[number] = NetworkNumbers(networks.split.facts[number].graph)
+        found = statement_holds(computed[number], row["text"])
+        scores[place] += 0.0 if found is None else DECIDED if found else -DECIDED
+    return scores
 
 
 def _span(interval: Sequence[float] | None) -> str | None:

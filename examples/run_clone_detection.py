@@ -4,9 +4,10 @@ Evaluates clone detection on real networks of unseen clusters: pairs by themselv
     accelerate launch examples/run_clone_detection.py --init_from hub/models/archbert-mini --output_dir runs/clones
     accelerate launch examples/run_clone_detection.py --init_from runs/multitask --max_steps 300 --output_dir runs/acd
 
-The score of a pair is the cosine of its embeddings; with a text, the mean of the cosines of the text with both. A
-checkpoint of a training that has seen no pairs is evaluated zero-shot. `calibrated` has the threshold of the config of
-the checkpoint, which the pipeline uses; the other row has the one that is best on `validation`, as all floors have
+The score of a pair is the cosine of its embeddings; with a text, the mean of the cosines of the text with both, or how
+likely the reasoning head finds the text right about both; the product computes what the graphs decide. A checkpoint of
+a training that has seen no pairs is evaluated zero-shot. `calibrated` has the threshold of the config of the
+checkpoint, which the pipeline uses; the other row has the one that is best on `validation`, as all floors have
 (Weisfeiler-Lehman similarity and Jaccard index among them).
 """
 
@@ -22,7 +23,15 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from real_evaluation import RealTask, RealTaskArguments, close_task, open_task, table_of, thresholds_of
+from real_evaluation import (
+    RealTask,
+    RealTaskArguments,
+    close_task,
+    open_task,
+    table_of,
+    thresholds_of,
+    with_computed_facts,
+)
 from real_networks import pair_scores
 
 from dataset_scripts.tvhf.metrics_tvhf import bimodal_metrics, clone_metrics
@@ -30,7 +39,7 @@ from evaluation import reasoning_scores
 
 TUNED, CALIBRATED = "ArchBERT, best threshold on validation", "ArchBERT, calibrated"
 PAPER, PAPER_THRESHOLD = "ArchBERT, the paper's threshold", 0.5
-HEAD = "ArchBERT, reasoning head"
+HEAD, PRODUCT = "ArchBERT, reasoning head", "ArchBERT, product"
 COLUMNS = ("F1", "accuracy", "MCC", "AUROC", "AP", "threshold")
 TASKS = {
     "clones": ("ACD on real networks", clone_metrics, "clone_threshold"),
@@ -75,7 +84,7 @@ def main(arguments: CloneArguments) -> list[dict[str, Any]]:
 def scores_of(task: RealTask, config: str, split: str, rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Scores of every pair, float (n,): by the cosine and, where there is a text and a head that judges it, by that.
 
-    The head says how likely the text is right about both.
+    The head says how likely the text is right about both, the product the same with what is computed of the graphs.
     """
     networks = task.networks(split)
     found = {TUNED: pair_scores(task.model, task.processor, networks, rows)}
@@ -84,6 +93,9 @@ def scores_of(task: RealTask, config: str, split: str, rows: list[dict[str, Any]
         asked = [{"text": row["text"], "graph": networks.index[row[key]]} for key in keys for row in rows]
         logits = reasoning_scores(task.model, task.processor, networks.split.encodings, asked, task.accelerator)
         found[HEAD] = -np.logaddexp(0.0, -logits.reshape(2, -1)).sum(axis=0)
+        named = [{"text": row["text"], "arch_id": row[key]} for key in keys for row in rows]
+        judged = with_computed_facts(task, split, named, logits)
+        found[PRODUCT] = -np.logaddexp(0.0, -judged.reshape(2, -1)).sum(axis=0)
     return found
 
 

@@ -7,7 +7,8 @@ Evaluates architectural reasoning (AR) on real networks of unseen clusters; fine
 
 Statements are matched: each is asked of a network of which it is true and of one of which it is false, and a group is
 right where both are. The headline is of statements about structure and size. Both ways of the model are measured, the
-cosine and, where it has one, the reasoning head, each with the threshold that is best on `validation`.
+cosine and, where it has one, the reasoning head, each with the threshold that is best on `validation`; and the
+product, as the demo judges statements: those that the graph decides by what is computed of it, others by the model.
 """
 
 from __future__ import annotations
@@ -22,12 +23,21 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from real_evaluation import RealTask, RealTaskArguments, close_task, open_task, table_of, thresholds_of
+from real_evaluation import (
+    RealTask,
+    RealTaskArguments,
+    close_task,
+    open_task,
+    table_of,
+    thresholds_of,
+    with_computed_facts,
+)
 
 from dataset_scripts.tvhf.metrics_tvhf import description_metrics
 from evaluation import reasoning_scores, similarities
 
 COSINE, HEAD, BOTH = "ArchBERT, cosine", "ArchBERT, reasoning head", "ArchBERT, both"
+PRODUCT = "ArchBERT, product"
 COLUMNS = ("group_accuracy", "accuracy", "F1", "MCC", "AUROC", "AP")
 SPLITS = "validation,test,test_seen_sentence"
 
@@ -68,6 +78,7 @@ def scores_of(task: RealTask, split: str, rows: list[dict[str, Any]]) -> dict[st
     if task.model.config.use_reasoning_head:
         found[HEAD] = reasoning_scores(*given)
         found[BOTH] = found[HEAD] + _calibrated(task.model.config, found[COSINE])
+    found[PRODUCT] = with_computed_facts(task, split, rows, found.get(HEAD, found[COSINE]))
     return found
 
 

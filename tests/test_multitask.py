@@ -362,11 +362,27 @@ def test_reasoning_is_evaluated_beside_its_floors(trained: Path, tvhf: str, tmp_
     tables = evaluate(run_reasoning, run_reasoning.ReasoningArguments, trained, tvhf, tmp_path)
     (headline,) = [table for table in tables if table["part"] == "structure and size"]
     methods = {row["method"]: row for row in headline["rows"]}
-    assert {run_reasoning.COSINE, run_reasoning.HEAD, run_reasoning.BOTH, "a floor"} <= set(methods)
+    ways = {run_reasoning.COSINE, run_reasoning.HEAD, run_reasoning.BOTH, run_reasoning.PRODUCT}
+    assert ways | {"a floor"} == set(methods)
     head = headline["results"][run_reasoning.HEAD]
     assert head["prevalence"] == 50.0 and head["groups"] * 2 == head["rows"]
     assert methods[run_reasoning.HEAD]["group_accuracy"] == head["group_accuracy"]
     assert methods["a floor"]["F1, 95%"] == "50 to 80" and headline["floors"] == ["a floor"]
+
+
+def test_what_a_graph_decides_outranks_the_model(trained: Path, tvhf: str, tmp_path: Path) -> None:
+    options = run_reasoning.ReasoningArguments(
+        init_from=str(trained), real_data=tvhf, cache_dir=str(tmp_path), output_dir=str(tmp_path / "out"), threads=1,
+        cpu=True,
+    )  # fmt: skip
+    task = run_reasoning.open_task(options)
+    networks = task.networks("test")
+    name = next(iter(networks.index))
+    linear = networks.split.facts[0].graph.op_types.count("Linear")
+    texts = (f"It has {linear} Linear layers.", f"It has {linear + 1} Linear layers.", "People like it.")
+    rows = [{"arch_id": name, "text": text} for text in texts]
+    scores = real_evaluation.with_computed_facts(task, "test", rows, np.array([-2.0, 2.0, 0.5]))
+    assert scores.tolist() == [real_evaluation.DECIDED - 2.0, 2.0 - real_evaluation.DECIDED, 0.5]
 
 
 def test_ops_that_torch_does_not_have_can_be_hidden(networks: Any, trained: Path) -> None:

@@ -414,6 +414,12 @@ def test_users_at_the_same_time_get_their_own_answers(address: str) -> None:
 # The folder as a Space
 
 
+def test_gradio_remembers_few_requests(tasks: Tasks) -> None:
+    import app
+
+    assert app.build(tasks, names_to_choose(tasks.networks))._queue.ANALYTICS_MAX_EVENTS <= 100
+
+
 def test_the_space_names_what_it_needs() -> None:
     front = yaml.safe_load((SPACE / "README.md").read_text(encoding="utf-8").split("---\n")[1])
     assert (front["sdk"], front["app_file"]) == ("gradio", "app.py") and (SPACE / "app.py").is_file()

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several users at once share the cores
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # a table is made of all after every request
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from archbert.cli_output import CommandError

@@ -8,6 +8,7 @@ import json
 import random
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from processing_archbert.source_export_archbert import read_export
 SUFFIX = ".pt2"
 ALLOWED = (ArchitectureSourceError,)
 
+_UNREADABLE = (StopIteration, ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _PROGRAM = "model/models/model.json"
 _VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 2**31, 2**63, 10**400, 1e308, "", "x", "as_tensor", "torch.ops.aten.from_file.default",
@@ -165,7 +167,7 @@ def MUTATE(data: bytes, rng: random.Random) -> bytes:
     """A program with a few values replaced, taken out or swapped; the archive around it is sound."""
     try:
         program = program_of(data)
-    except (StopIteration, ValueError, KeyError, OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+    except _UNREADABLE:
         return data
     for _ in range(rng.randint(1, 4)):
         _damage(program, rng)

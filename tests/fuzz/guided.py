@@ -111,7 +111,7 @@ def work(name: str, scratch: Path, arguments: list[str]) -> None:
         if own is not None and chance < 0.4:
             try:
                 return own(data, rng)[:max_size]
-            except (ValueError, IndexError, KeyError, TypeError, RecursionError):
+            except Exception:  # what cannot be damaged in this way is damaged in another
                 pass
         if chance < 0.7:
             return MUTATIONS[rng.choice(tuple(MUTATIONS))](data, rng, seeds)[:max_size]

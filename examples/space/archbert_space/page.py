@@ -24,6 +24,8 @@ WORK: dict[str, Any] = {**PRIVATE, "concurrency_id": "work", "show_progress": "m
 FIRST, SECOND = "resnet", "convnext"
 KIND_LABELS = [("Name", NAME), ("Config", CONFIG), ("File", FILE)]
 BY_TEXT, BY_NETWORK = "text", "network"
+THREADS = 8
+"""Of requests; `Limits.at_once` of them work, the others send files and errors. Every thread has memory of its own."""
 CACHE_SECONDS = (600, 1800)
 """How often uploaded files are looked through, and after how long they are deleted."""
 STATEMENTS = ("It uses batch normalization.", "It has more convolutions than linear layers.", "It has 12 layers.",
@@ -379,6 +381,7 @@ def launch(app: gr.Blocks, limits: Limits, **options: Any) -> tuple[Any, str, st
     defaults: dict[str, Any] = {
         "theme": theme(), "css_paths": FOLDER / "style.css", "head": f"<script>{script}</script>",
         "footer_links": ["api", "settings"], "max_file_size": f"{limits.upload_mib}mb", "mcp_server": True,
-        "ssr_mode": False, "share": False, "app_kwargs": {"middleware": [upload_limit(limits)]},
+        "ssr_mode": False, "share": False, "max_threads": THREADS,
+        "app_kwargs": {"middleware": [upload_limit(limits)]},
     }  # fmt: skip
     return app.launch(**(defaults | options))
