@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -108,6 +109,31 @@ def statement_holds(numbers: NetworkNumbers, text: str) -> bool | None:
     if WRONG in verdicts:
         return False
     return True if verdicts == {RIGHT} and not set(re.findall(r"[\w-]+", rest)) - _PLAIN_WORDS else None
+
+
+DECIDED, PARTLY_RIGHT = 1e4, 1.6
+"""Log odds: of what the graph decides (more than any model gives), and of a statement with a claim that is right and
+words that are not read. Of such statements on the validation networks of TVHF 84% are right."""
+
+
+def statement_evidence(numbers: NetworkNumbers, text: str) -> float:
+    """What the graph says of a statement, in log odds that are added to a model's: 0 where it says nothing.
+
+    Args:
+        numbers: the network.
+        text: a statement such as "a transformer with 12 layers for German law".
+    """
+    found = statement_holds(numbers, text)
+    if found is not None:
+        return DECIDED if found else -DECIDED
+    return PARTLY_RIGHT if any(judge(numbers, claim).verdict == RIGHT for claim in read_claims(text)) else 0.0
+
+
+def with_evidence(probability: float, evidence: float) -> float:
+    """The probability of a statement from that of a model and `statement_evidence`."""
+    bounded = min(max(probability, 1e-6), 1 - 1e-6)
+    odds = math.log(bounded / (1 - bounded)) + evidence
+    return 1 / (1 + math.exp(-odds)) if abs(odds) < 700 else float(odds > 0)
 
 
 _FAMILY_WORDS = {"transformer": ("transformer",), "convolutional": ("convolutional",), "cnn": ("convolutional",),

@@ -168,12 +168,12 @@ def run(cases: Sequence[Case], processor: Any, models: tuple[Any, Any], setting:
     answering, judging = models
     for batch in tqdm(batches(processor, cases, setting, "questions"), desc="questions", leave=False):
         found.answers += list(answering(**batch).logits.float().sigmoid().cpu().numpy())
-    threshold = judging.config.reasoning_threshold
+    threshold, scale = judging.config.reasoning_threshold, judging.config.reasoning_scale
     for batch in tqdm(batches(processor, cases, setting, "statements"), desc="statements", leave=False):
         output = judging(**batch)
         found.architectures += list(unit(output.architecture_embeds).cpu().numpy())
         found.texts += list(unit(output.text_embeds).cpu().numpy())
-        found.statements += (output.reasoning_logits.float() - threshold).sigmoid().cpu().tolist()
+        found.statements += (scale * (output.reasoning_logits.float() - threshold)).sigmoid().cpu().tolist()
     return found
 
 

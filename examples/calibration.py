@@ -34,18 +34,28 @@ def calibrate_answers(logits: np.ndarray, rows: Rows) -> tuple[float, float]:
 
 
 def fit_logistic(scores: np.ndarray, truth: np.ndarray, scale: float, bias: float) -> tuple[float, float]:
-    """Platt scaling of scores by Newton steps, with a little pull towards the start (separable scores stay finite)."""
+    """Platt scaling of scores by Newton steps, with a little pull towards the start (separable scores stay finite).
+
+    A step is halved until it lowers the loss: where the scores at the start are far too sure, whole ones overshoot.
+    """
     x, y = scores.astype(np.float64), truth.astype(np.float64)
     start = np.array([scale, bias])
     weights, pull = start.copy(), np.diag([1.0, 0.1])
-    for _ in range(50):
+
+    def loss(at: np.ndarray) -> float:
+        logits, moved = at[0] * x + at[1], at - start
+        return float((np.logaddexp(0.0, logits) - y * logits).sum() + moved @ pull @ moved / 2)
+
+    for _ in range(100):
         p = 1 / (1 + np.exp(-np.clip(weights[0] * x + weights[1], -40, 40)))
         gradient = np.array([((p - y) * x).sum(), (p - y).sum()]) + pull @ (weights - start)
         curve = p * (1 - p)
         hessian = np.array([[(curve * x * x).sum(), (curve * x).sum()], [(curve * x).sum(), curve.sum()]]) + pull
-        step = np.linalg.solve(hessian, gradient)
-        weights = weights - step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-12))
-        if np.abs(step).max() < 1e-8:
+        step, before, part = np.linalg.solve(hessian, gradient), loss(weights), 1.0
+        while loss(weights - part * step) > before and part > 1e-9:
+            part /= 2
+        weights = weights - part * step
+        if np.abs(part * step).max() < 1e-8:
             break
     return float(max(weights[0], 1e-3)), float(weights[1])
 
@@ -77,6 +87,13 @@ def calibrate_similarity(model: Any, scores: np.ndarray, rows: Rows) -> None:
     scale, _ = fit_logistic(scores - threshold, truth, scale=8.0, bias=0.0)
     model.config.similarity_threshold = threshold
     model.config.similarity_scale, model.config.similarity_bias = scale, -scale * threshold
+
+
+def calibrate_reasoning(model: Any, logits: np.ndarray, rows: Rows) -> None:
+    """Write the calibration of the reasoning head into the config: its threshold, and how sure it is above it."""
+    truth = labels_of(rows)
+    model.config.reasoning_threshold = best_threshold(logits, truth)
+    model.config.reasoning_scale, _ = fit_logistic(logits - model.config.reasoning_threshold, truth, 1.0, 0.0)
 
 
 def labels_of(rows: Rows) -> np.ndarray:

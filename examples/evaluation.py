@@ -21,6 +21,7 @@ from blocks import ANSWER_IDS, Split
 from dataset_scripts.autonet.questions_autonet import all_intents, all_questions
 from modeling_archbert import ArchBertForPreTraining, ArchBertForSequenceClassification
 from processing_archbert import ANSWERS
+from processing_archbert.questions_archbert import consistent
 
 METRICS = Path(__file__).resolve().parents[1] / "metrics"
 GRAPHS_PER_BATCH = 16
@@ -96,8 +97,16 @@ def reasoning_scores(
 
 
 def given_answers(logits: np.ndarray) -> list[list[str]]:
-    """What a user is told: the answers whose calibrated probability is above one half, or else the most likely one."""
-    return [[ANSWERS[i] for i in np.flatnonzero((row > 0) | (row == row.max()))] for row in logits]
+    """What a user is told: the answers whose calibrated probability is above one half, or else the most likely one.
+
+    Of answers that contradict each other, those stay that agree with the most likely one.
+    """
+    found = []
+    for row in logits:
+        above = np.flatnonzero((row > 0) | (row == row.max()))
+        answers = [ANSWERS[i] for i in above[np.argsort(-row[above], kind="stable")]]
+        found.append([answers[place] for place in consistent(answers)])
+    return found
 
 
 class QuestionPrior:

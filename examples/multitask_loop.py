@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from calibration import best_threshold, calibrate_answers, calibrate_similarity, labels_of
+from calibration import best_threshold, calibrate_answers, calibrate_reasoning, calibrate_similarity, labels_of
 from multitask import Mixture
 from real_networks import RealNetworks, pair_scores, statement_rows
 from safetensors.torch import load_file
@@ -171,7 +171,7 @@ def calibrate_all(
     calibrate_similarity(model, similarities(model, processor, real.split.encodings, stated, accelerator), stated)
     if config.use_reasoning_head:
         logits = reasoning_scores(model, processor, real.split.encodings, stated, accelerator)
-        config.reasoning_threshold = best_threshold(logits, labels_of(stated))
+        calibrate_reasoning(model, logits, stated)
     for name, pairs in (("clone_threshold", "clones"), ("bimodal_clone_threshold", "bimodal_clones")):
         labelled = [row for row in load_rows(str(real.folder), pairs, real.name) if row["label"] in (0, 1)]
         setattr(config, name, best_threshold(pair_scores(model, processor, real, labelled), labels_of(labelled)))

@@ -18,7 +18,7 @@ from multitask import Mixture, RealBlocks
 from multitask_loop import MultitaskTrainer, optimizer_of
 from real_networks import RealNetworks, load_real
 
-from archbert.verification import statement_holds
+from archbert.verification import statement_evidence
 from benchmarks.torch_names import is_torch_name
 from dataset_scripts.release.cluster_metrics_release import best_threshold
 from dataset_scripts.tvhf.metrics_tvhf import read_clusters, read_rows
@@ -196,30 +196,26 @@ def table_of(
     }  # fmt: skip
 
 
-DECIDED = 1e3
-"""What a computed verdict adds to a logit: far more than any that a model gives."""
-
-
-def with_computed_facts(task: RealTask, split: str, rows: Rows, logits: np.ndarray) -> np.ndarray:
-    """Scores, float (n,), of statements about a network each, as the demo judges them: computed where they can be.
-
-    A claim that the graph shows to be right or wrong decides (`statement_holds`); all else is left to the model.
+def graph_evidence(networks: RealNetworks, rows: Rows) -> np.ndarray:
+    """What graphs say of statements, float (n,), in log odds (`archbert.verification.statement_evidence`).
 
     Args:
-        task: what is evaluated.
-        split: of the rows.
+        networks: those that the rows speak of.
         rows: with `arch_id` and `text`.
-        logits: float (n,), what the model makes of them.
     """
-    networks, computed = task.networks(split), dict[int, NetworkNumbers]()
-    scores = np.array(logits, dtype=np.float64)
-    for place, row in enumerate(rows):
+    computed: dict[int, NetworkNumbers] = {}
+    found = []
+    for row in rows:
         number = networks.index[row["arch_id"]]
         if number not in computed:
             computed[number] = NetworkNumbers(networks.split.facts[number].graph)
-        found = statement_holds(computed[number], row["text"])
-        scores[place] += 0.0 if found is None else DECIDED if found else -DECIDED
-    return scores
+        found.append(statement_evidence(computed[number], row["text"]))
+    return np.array(found)
+
+
+def judged_log_odds(config: Any, logits: np.ndarray) -> np.ndarray:
+    """Log odds of statements from logits of the reasoning head, by the calibration of the checkpoint."""
+    return np.asarray(config.reasoning_scale * (logits - config.reasoning_threshold))
 
 
 def _span(interval: Sequence[float] | None) -> str | None:

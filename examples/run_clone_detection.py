@@ -5,7 +5,7 @@ Evaluates clone detection on real networks of unseen clusters: pairs by themselv
     accelerate launch examples/run_clone_detection.py --init_from runs/multitask --max_steps 300 --output_dir runs/acd
 
 The score of a pair is the cosine of its embeddings; with a text, the mean of the cosines of the text with both, or how
-likely the reasoning head finds the text right about both; the product computes what the graphs decide. A checkpoint of
+likely the reasoning head finds the text right about both, by itself or with what the graphs show. A checkpoint of
 a training that has seen no pairs is evaluated zero-shot. `calibrated` has the threshold of the config of the
 checkpoint, which the pipeline uses; the other row has the one that is best on `validation`, as all floors have
 (Weisfeiler-Lehman similarity and Jaccard index among them).
@@ -27,10 +27,11 @@ from real_evaluation import (
     RealTask,
     RealTaskArguments,
     close_task,
+    graph_evidence,
+    judged_log_odds,
     open_task,
     table_of,
     thresholds_of,
-    with_computed_facts,
 )
 from real_networks import pair_scores
 
@@ -94,7 +95,7 @@ def scores_of(task: RealTask, config: str, split: str, rows: list[dict[str, Any]
         logits = reasoning_scores(task.model, task.processor, networks.split.encodings, asked, task.accelerator)
         found[HEAD] = -np.logaddexp(0.0, -logits.reshape(2, -1)).sum(axis=0)
         named = [{"text": row["text"], "arch_id": row[key]} for key in keys for row in rows]
-        judged = with_computed_facts(task, split, named, logits)
+        judged = judged_log_odds(task.model.config, logits) + graph_evidence(networks, named)
         found[PRODUCT] = -np.logaddexp(0.0, -judged.reshape(2, -1)).sum(axis=0)
     return found
 

@@ -53,6 +53,7 @@ class PaperTableArguments(TrainingArguments):
     libraries: str = field(default="tvhf,tv,hf", metadata={"help": "of the runs, what is trained on"})
     seeds: str = field(default="0", metadata={"help": "with commas between them"})
     rates: str = field(default="", metadata={"help": "learning rates to try instead, with commas between them"})
+    learning_rate: float = field(default=1e-4, metadata={"help": "highest learning rate of ArchBERT and ablations"})
     paper_learning_rate: float = field(default=5e-4, metadata={"help": "highest learning rate of the preset paper"})
     time_budget: float | None = field(default=150.0, metadata={"help": "seconds of CPU time of each training"})
     graphs_per_step: int = field(default=16, metadata={"help": "architectures of a block"})

@@ -41,7 +41,7 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from calibration import best_threshold, calibrate_answers, calibrate_similarity, held_out, labels_of
+from calibration import calibrate_answers, calibrate_reasoning, calibrate_similarity, held_out
 
 from blocks import Blocks, find_data, load_split
 from evaluation import answer_logits, evaluate_reasoning, reasoning_scores, similarities, statements_table
@@ -111,7 +111,7 @@ def main(arguments: PreTrainingArguments) -> list[dict[str, Any]]:
         calibrate_similarity(model, similarities(model, processor, kept.encodings, kept_rows, accelerator), kept_rows)
         if model.config.use_reasoning_head:
             logits = reasoning_scores(model, processor, kept.encodings, kept_rows, accelerator)
-            model.config.reasoning_threshold = best_threshold(logits, labels_of(kept_rows))
+            calibrate_reasoning(model, logits, kept_rows)
         if arguments.questions_per_step:
             model.config.answer_scale, model.config.answer_bias = 1.0, 0.0
             logits = answer_logits(model, processor, kept.encodings, kept.question_rows(), accelerator)

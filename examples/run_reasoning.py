@@ -8,7 +8,8 @@ Evaluates architectural reasoning (AR) on real networks of unseen clusters; fine
 Statements are matched: each is asked of a network of which it is true and of one of which it is false, and a group is
 right where both are. The headline is of statements about structure and size. Both ways of the model are measured, the
 cosine and, where it has one, the reasoning head, each with the threshold that is best on `validation`; and the
-product, as the demo judges statements: those that the graph decides by what is computed of it, others by the model.
+product, as the demo judges statements (`archbert.verification.statement_evidence`): what the graph shows of one
+decides it or is added to what the model makes of it; right is what is more likely than not.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ from real_evaluation import (
     RealTask,
     RealTaskArguments,
     close_task,
+    graph_evidence,
+    judged_log_odds,
     open_task,
     table_of,
     thresholds_of,
-    with_computed_facts,
 )
 
 from dataset_scripts.tvhf.metrics_tvhf import description_metrics
@@ -54,7 +56,7 @@ def main(arguments: ReasoningArguments) -> list[dict[str, Any]]:
     """Fine-tune if asked to, evaluate and save; returns a table for each split and kind of statement."""
     task = open_task(arguments, mam_loss_weight=0.0, clone_loss_weight=0.0)
     kept_rows = task.rows("descriptions", "validation")
-    thresholds = thresholds_of(scores_of(task, "validation", kept_rows), kept_rows)
+    thresholds = thresholds_of(scores_of(task, "validation", kept_rows), kept_rows) | {PRODUCT: 0.0}
     tables = []
     for split in task.splits:
         rows = task.rows("descriptions", split)
@@ -78,7 +80,9 @@ def scores_of(task: RealTask, split: str, rows: list[dict[str, Any]]) -> dict[st
     if task.model.config.use_reasoning_head:
         found[HEAD] = reasoning_scores(*given)
         found[BOTH] = found[HEAD] + _calibrated(task.model.config, found[COSINE])
-    found[PRODUCT] = with_computed_facts(task, split, rows, found.get(HEAD, found[COSINE]))
+    config = task.model.config
+    judged = judged_log_odds(config, found[HEAD]) if HEAD in found else _calibrated(config, found[COSINE])
+    found[PRODUCT] = judged + graph_evidence(networks, rows)
     return found
 
 

@@ -70,6 +70,7 @@ class ArchBertConfig(PreTrainedConfig):
             `sigmoid(scale * cosine + bias)`; `None` keeps what was learned.
         similarity_threshold: cosine from which a statement counts as right.
         reasoning_threshold: logit of the reasoning head from which a statement counts as right.
+        reasoning_scale: calibration of that logit: `sigmoid(scale * (logit - threshold))` is the probability.
         clone_threshold: cosine of two architectures above which they count as similar; `None` where it has not been
             fitted on pairs of architectures.
         bimodal_clone_threshold: the same of the mean cosine of two architectures with a supporting text.
@@ -141,6 +142,7 @@ class ArchBertConfig(PreTrainedConfig):
     similarity_bias: float | int | None = None
     similarity_threshold: float | int = 0.5
     reasoning_threshold: float | int = 0.0
+    reasoning_scale: float | int = 1.0
     clone_threshold: float | int | None = None
     bimodal_clone_threshold: float | int | None = None
     answer_scale: float | int = 1.0

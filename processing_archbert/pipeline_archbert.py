@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from .pipeline_base_archbert import ArchitecturePipeline, Remembered
+from .questions_archbert import consistent
 
 ANSWER_THRESHOLD = 0.5
 
@@ -32,7 +33,8 @@ class ArchitectureQuestionAnsweringPipeline(ArchitecturePipeline):
 
     Call parameters (also accepted by ``pipeline``):
 
-    - ``top_k``: how many answers to give. By default, all whose score is above 0.5, or the single best.
+    - ``top_k``: how many answers to give. By default, all whose score is above 0.5, or the single best; that a network
+      does not include something is said alone, or not at all where another answer is more likely.
     - ``fold``: whether equal parts of the graph are folded into one token (exact, and faster); True by default.
     - ``truncation``: whether to cut a graph of more tokens than the processor's ``max_nodes`` instead of refusing it.
     - ``architecture_kwargs``: hints of `load_architecture` for all items (``task``, ``component``,
@@ -75,10 +77,11 @@ class ArchitectureQuestionAnsweringPipeline(ArchitecturePipeline):
         scores = sorted_logits.sigmoid()
         count = max(1, int((scores > ANSWER_THRESHOLD).sum())) if top_k is None else top_k
         labels = self.model.config.id2label
-        return [
+        answers = [
             {"answer": labels[index], "score": score}
             for index, score in zip(order[:count].tolist(), scores[:count].tolist(), strict=True)
         ]
+        return answers if top_k else [answers[place] for place in consistent([a["answer"] for a in answers])]
 
 
 def _checked_top_k(top_k: Any) -> int | None:

@@ -24,7 +24,8 @@ class ArchitectureReasoningPipeline(ArchitecturePipeline):
     ``statements`` a list of these. `label` is ``"correct"`` or ``"incorrect"``. `method` says what the score is:
 
     - ``"reasoning head"``, where the checkpoint has one: the probability that the statement is right, the sigmoid of
-      the head's logit less the checkpoint's ``reasoning_threshold``; above 0.5 it is correct;
+      ``reasoning_scale`` times (the head's logit less ``reasoning_threshold``), both of the checkpoint; above 0.5 it
+      is correct;
     - ``"calibrated cosine"``, where the checkpoint has ``similarity_scale`` and ``similarity_bias``: the sigmoid of
       scale * cosine + bias; correct where the cosine is above ``similarity_threshold``;
     - ``"cosine"`` otherwise (as in the paper): the cosine of J_t and J_g from -1 to 1, no probability; correct above
@@ -62,7 +63,7 @@ class ArchitectureReasoningPipeline(ArchitecturePipeline):
         output, config = self.model(**model_inputs), self.model.config
         if self.method == REASONING_HEAD:
             above = output.reasoning_logits.float() - config.reasoning_threshold
-            return {"scores": above.sigmoid(), "above": above, **kept}
+            return {"scores": (config.reasoning_scale * above).sigmoid(), "above": above, **kept}
         scores = output.similarity
         above = scores - config.similarity_threshold
         if self.method == CALIBRATED_COSINE:

@@ -6,6 +6,8 @@ kernel sizes as `height*width`, and that a network does not include what was ask
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .ops_archbert import LAYER_CATEGORIES, OPS
 
 DILATED_CONVOLUTION = "Dil_conv2d"
@@ -89,6 +91,16 @@ NOTHING_OF: dict[str, str] = {
 def absent(what: str) -> str:
     """The answer that says that a network has no `what`."""
     return f"This model does not include {what}"
+
+
+def consistent(answers: Sequence[str]) -> list[int]:
+    """The places of answers that agree with the first: a denial stands alone, and beside others there is none.
+
+    Args:
+        answers: of one question, the most likely first.
+    """
+    denies = [answer.startswith(absent("")) for answer in answers]
+    return [place for place, denial in enumerate(denies) if place == 0 or not (denial or denies[0])]
 
 
 KERNEL_ANSWERS: tuple[str, ...] = (

@@ -12,7 +12,14 @@ from transformers import BertConfig
 from archbert.card_claims import read_claims
 from archbert.card_reading import read_card
 from archbert.card_scope import own_text
-from archbert.verification import statement_holds, verify_card
+from archbert.verification import (
+    DECIDED,
+    PARTLY_RIGHT,
+    statement_evidence,
+    statement_holds,
+    verify_card,
+    with_evidence,
+)
 from processing_archbert import ArchitectureGraph, load_architecture
 from processing_archbert.network_numbers_archbert import NetworkNumbers
 
@@ -80,6 +87,17 @@ def test_statements(bert: ArchitectureGraph) -> None:
     assert statement_holds(numbers, "a transformer with 3 layers") is True
     assert statement_holds(numbers, "a convolutional network") is False
     assert statement_holds(numbers, "a transformer for German law") is None
+
+
+def test_what_a_graph_shows_is_added_to_what_a_model_makes_of_a_statement(bert: ArchitectureGraph) -> None:
+    numbers = NetworkNumbers(bert)
+    assert statement_evidence(numbers, "a transformer with 3 layers") == DECIDED
+    assert statement_evidence(numbers, "a transformer with 4 layers for German law") == -DECIDED
+    assert statement_evidence(numbers, "3 layers for German law") == PARTLY_RIGHT
+    assert statement_evidence(numbers, "for German law") == 0.0
+    assert with_evidence(0.3, 0.0) == pytest.approx(0.3)
+    assert with_evidence(0.5, PARTLY_RIGHT) == pytest.approx(0.832, abs=1e-3)
+    assert (with_evidence(0.01, DECIDED), with_evidence(1.0, -DECIDED)) == (1.0, 0.0)
 
 
 def test_a_graph_that_is_not_whole_refutes_nothing(bert: ArchitectureGraph) -> None:

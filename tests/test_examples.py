@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -356,6 +357,17 @@ def test_logistic_calibration_finds_scale_and_bias() -> None:
     scores = rng.normal(size=20_000)
     truth = rng.random(20_000) < 1 / (1 + np.exp(-(3 * scores - 1)))
     assert calibration.fit_logistic(scores, truth, 1.0, 0.0) == pytest.approx((3, -1), abs=0.15)
+
+
+def test_logistic_calibration_of_scores_that_are_far_too_sure() -> None:
+    rng = np.random.default_rng(0)
+    scores = 20 * rng.normal(size=500)
+    truth = rng.random(500) < 1 / (1 + np.exp(-scores / 20))
+    assert calibration.fit_logistic(scores, truth, 1.0, 0.0) == pytest.approx((0.05, 0), abs=0.15)
+    model = SimpleNamespace(config=SimpleNamespace())
+    calibration.calibrate_reasoning(model, scores + 3, [{"label": int(label)} for label in truth])
+    assert model.config.reasoning_scale == pytest.approx(0.05, abs=0.02)
+    assert 0 < model.config.reasoning_threshold < 6
 
 
 def test_best_threshold_lies_between_the_classes() -> None:

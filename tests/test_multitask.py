@@ -34,6 +34,7 @@ import run_search
 from tiny_tvhf import write_tiny_tvhf
 
 import blocks
+from archbert.verification import DECIDED, PARTLY_RIGHT
 from dataset_scripts.autonet import build_tokenizer
 from dataset_scripts.autonet.generate_autonet import generate
 from modeling_archbert import ArchBertForPreTraining, ArchBertForSequenceClassification, ArchBertModel
@@ -370,19 +371,18 @@ def test_reasoning_is_evaluated_beside_its_floors(trained: Path, tvhf: str, tmp_
     assert methods["a floor"]["F1, 95%"] == "50 to 80" and headline["floors"] == ["a floor"]
 
 
-def test_what_a_graph_decides_outranks_the_model(trained: Path, tvhf: str, tmp_path: Path) -> None:
+def test_what_a_graph_shows_is_told_from_what_it_does_not(trained: Path, tvhf: str, tmp_path: Path) -> None:
     options = run_reasoning.ReasoningArguments(
         init_from=str(trained), real_data=tvhf, cache_dir=str(tmp_path), output_dir=str(tmp_path / "out"), threads=1,
         cpu=True,
     )  # fmt: skip
-    task = run_reasoning.open_task(options)
-    networks = task.networks("test")
+    networks = run_reasoning.open_task(options).networks("test")
     name = next(iter(networks.index))
     linear = networks.split.facts[0].graph.op_types.count("Linear")
-    texts = (f"It has {linear} Linear layers.", f"It has {linear + 1} Linear layers.", "People like it.")
-    rows = [{"arch_id": name, "text": text} for text in texts]
-    scores = real_evaluation.with_computed_facts(task, "test", rows, np.array([-2.0, 2.0, 0.5]))
-    assert scores.tolist() == [real_evaluation.DECIDED - 2.0, 2.0 - real_evaluation.DECIDED, 0.5]
+    texts = (f"It has {linear} Linear layers.", f"It has {linear + 1} Linear layers.", "People like it.",
+             f"People like its {linear} Linear layers.")  # fmt: skip
+    found = real_evaluation.graph_evidence(networks, [{"arch_id": name, "text": text} for text in texts])
+    assert found.tolist() == [DECIDED, -DECIDED, 0.0, PARTLY_RIGHT]
 
 
 def test_ops_that_torch_does_not_have_can_be_hidden(networks: Any, trained: Path) -> None:

@@ -16,6 +16,7 @@ from transformers import BertConfig, Pipeline
 
 import archbert
 from processing_archbert import ArchBertProcessor, ArchitectureGraph, sources_archbert, trace, tracing_archbert
+from processing_archbert.questions_archbert import absent, consistent
 
 QUESTION = "Which pooling is used?"
 QUESTIONS = [QUESTION, "Which activation functions does it have?", "What are the kernel sizes of the Conv2d layers?"]
@@ -73,15 +74,29 @@ def test_answers_are_probabilities_best_first(pipe: Pipeline) -> None:
 def test_by_default_all_above_one_half_or_the_single_best(pipe: Pipeline) -> None:
     everything = pipe(items(), top_k=10_000)
     for given, answers in zip(pipe(items()), everything, strict=True):
-        assert given == ([answer for answer in answers if answer["score"] > 0.5] or answers[:1])
+        likely = [answer for answer in answers if answer["score"] > 0.5] or answers[:1]
+        assert given == [likely[place] for place in consistent([answer["answer"] for answer in likely])]
 
 
 @pytest.mark.parametrize("bias", [-20.0, 20.0])
-def test_all_or_none_above_one_half(pipe: Pipeline, bias: float) -> None:
-    logits = torch.linspace(-1, 1, pipe.model.config.num_labels)[None] + bias
-    answers = pipe.postprocess([{"logits": logits, "several": False}])
-    assert len(answers) == (1 if bias < 0 else pipe.model.config.num_labels)
-    assert answers[0]["answer"] == pipe.model.config.id2label[pipe.model.config.num_labels - 1]
+@pytest.mark.parametrize("denial_first", [False, True])
+def test_all_or_none_above_one_half(pipe: Pipeline, bias: float, denial_first: bool) -> None:
+    labels = pipe.model.config.id2label
+    logits = torch.linspace(-1, 1, len(labels))[None] * (1 if denial_first else -1) + bias
+    answers = [answer["answer"] for answer in pipe.postprocess([{"logits": logits, "several": False}])]
+    denials = {label for label in labels.values() if label.startswith(absent(""))}
+    assert answers[0] == labels[len(labels) - 1 if denial_first else 0]
+    if bias < 0 or denial_first:
+        assert len(answers) == 1 and (answers[0] in denials) is denial_first
+    else:
+        assert set(answers) == set(labels.values()) - denials
+
+
+def test_answers_do_not_contradict_each_other() -> None:
+    nothing = absent("a pooling layer")
+    assert consistent(["MaxPool2d", nothing, "AvgPool2d"]) == [0, 2]
+    assert consistent([nothing, "MaxPool2d", absent("Conv2d")]) == [0]
+    assert consistent(["ReLU"]) == [0]
 
 
 def test_top_k_of_the_call_outranks_that_of_the_pipeline(folder: Path) -> None:

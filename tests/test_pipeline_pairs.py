@@ -104,11 +104,13 @@ def test_the_reasoning_head_judges_where_the_checkpoint_has_one(
     with torch.no_grad():
         logit = float(model(**batch_of(judge.processor, graphs[0], STATEMENTS[0])).reasoning_logits)
     item = {"architecture": graphs[0], "statement": STATEMENTS[0]}
-    for threshold in (logit - 0.25, logit + 0.25):
-        path = changed(folder, tmp_path / f"at{threshold}", reasoning_threshold=threshold)
+    for threshold, scale in ((logit - 0.25, 1.0), (logit + 0.25, 1.0), (logit + 0.25, 0.2)):
+        path = changed(
+            folder, tmp_path / f"at{threshold}, {scale}", reasoning_threshold=threshold, reasoning_scale=scale
+        )
         result = archbert.pipeline(archbert.REASONING, model=path, device="cpu")(item)
         assert result["method"] == "reasoning head"
-        assert result["score"] == pytest.approx(1 / (1 + np.exp(threshold - logit)), abs=1e-5)
+        assert result["score"] == pytest.approx(1 / (1 + np.exp(scale * (threshold - logit))), abs=1e-5)
         assert result["label"] == ("correct" if threshold < logit else "incorrect")
 
 

@@ -24,6 +24,7 @@ pytest.importorskip("gradio")
 
 from space_app import ROOT, SPACE, served, small_tasks
 
+from archbert.verification import PARTLY_RIGHT, with_evidence
 from archbert_space import views
 from archbert_space.limits import Limits
 from archbert_space.networks import (
@@ -205,6 +206,10 @@ def test_statements_are_computed_where_the_graph_decides(tasks: Tasks) -> None:
     assert (wrong.headline, wrong.basis) == ("Incorrect", COMPUTED)
     assert wrong.lines == ("\u201cRMSNorm\u201d is wrong: the graph shows normalization: LayerNorm.",)
     assert {ops[n] for n in wrong.nodes[0]} == {"LayerNorm"}
+    partly = tasks.reasoning(config(BERT), "With 3 layers it is at home in German law.")
+    alone = tasks.checkpoint.judge(partly.networks[0].graph, "With 3 layers it is at home in German law.")["score"]
+    assert partly.basis == PREDICTED and partly.scores[0].value == pytest.approx(with_evidence(alone, PARTLY_RIGHT))
+    assert "right" in partly.lines[0] and "The graph does not decide the rest" in partly.lines[-1]
     guessed = tasks.reasoning(config(BERT), "It has more Linear than Conv2d layers.")
     assert guessed.basis == PREDICTED and 0 <= guessed.scores[0].value <= 1
     assert guessed.data["label"] == guessed.headline.lower()

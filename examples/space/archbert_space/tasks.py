@@ -16,7 +16,14 @@ from archbert.cli_output import CommandError
 from archbert.cli_sources import Loaded
 from archbert.description import in_bytes
 from archbert.index import Hit
-from archbert.verification import RIGHT, WRONG, judge, statement_holds
+from archbert.verification import (
+    RIGHT,
+    WRONG,
+    judge,
+    statement_evidence,
+    statement_holds,
+    with_evidence,
+)
 from processing_archbert.graph_overview_archbert import parse_filter
 from processing_archbert.network_numbers_archbert import QUANTITIES, NetworkNumbers
 from processing_archbert.network_properties_archbert import LAYER_GROUPS, holds
@@ -79,7 +86,7 @@ class Tasks:
             data |= {"label": "correct" if right else "incorrect", "basis": COMPUTED, "explanation": lines}
             headline, tone = ("Correct", GOOD) if right else ("Incorrect", BAD)
             return Result(headline, COMPUTED, tone, (), tuple(lines), (), (network,), (nodes,), data)
-        found = self.checkpoint.judge(network.graph, statement)
+        found, told = self._judged(network, numbers, statement)
         headline, tone = ("Correct", GOOD) if found["label"] == "correct" else ("Incorrect", BAD)
         low = -1.0 if found["method"] == "cosine" else 0.0
         score = (
@@ -87,9 +94,18 @@ class Tasks:
             if low
             else _probability("probability that it is right", found["score"])
         )
-        told = f"The graph alone does not decide this; the checkpoint judged it ({found['method']})."
         data |= {**found, "basis": PREDICTED, "explanation": [*lines, told]}
         return Result(headline, PREDICTED, tone, (score,), (*lines, told), (), (network,), (nodes,), data)
+
+    def _judged(self, network: Network, numbers: NetworkNumbers, statement: str) -> tuple[dict[str, Any], str]:
+        """What the checkpoint makes of a statement that the graph does not decide, and how that came about."""
+        found = dict(self.checkpoint.judge(network.graph, statement))
+        evidence = statement_evidence(numbers, statement)
+        if not evidence or found["method"] == "cosine":
+            return found, f"The graph alone does not decide this; the checkpoint judged it ({found['method']})."
+        found["score"] = with_evidence(found["score"], evidence)
+        found["label"] = "correct" if found["score"] > 0.5 else "incorrect"
+        return found, f"The graph does not decide the rest; the checkpoint judged it ({found['method']})."
 
     def clones(self, first: Given, second: Given, text: str | None = None) -> Result:
         """ACD: are two networks alike? BACD: are they, in the respect that a text names?
