@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from processing_archbert.network_properties_archbert import LAYER_GROUPS, groups_in
@@ -248,13 +248,17 @@ def read_claims(text: str) -> list[CardClaim]:
     """The claims of a sentence of which only what speaks of the card's own model is left; a text that is too long for
     a sentence makes none.
     """
-    if len(text) > MAX_SENTENCE_CHARACTERS:
-        return []
+    return [] if len(text) > MAX_SENTENCE_CHARACTERS else list(_claims_of(text))
+
+
+@lru_cache(maxsize=256)
+def _claims_of(text: str) -> tuple[CardClaim, ...]:
+    """As `read_claims`; kept, because one sentence is held against many networks."""
     text = _WIDE_GAP.sub(lambda gap: gap[0][:_MAX_GAP], text)
     taken: list[tuple[int, int]] = []
     series = list(_series(text, taken))
     claims = list(_numbers(text, taken))
-    return [*series, *_without_several(claims), *_kernels(text, taken), *_stated(text)]
+    return (*series, *_without_several(claims), *_kernels(text, taken), *_stated(text))
 
 
 def _numbers(text: str, taken: list[tuple[int, int]]) -> Iterator[CardClaim]:

@@ -203,13 +203,13 @@ def graph_evidence(networks: RealNetworks, rows: Rows) -> np.ndarray:
         networks: those that the rows speak of.
         rows: with `arch_id` and `text`.
     """
-    computed: dict[int, NetworkNumbers] = {}
+    computed: dict[str, NetworkNumbers] = {}
     found = []
     for row in rows:
-        number = networks.index[row["arch_id"]]
-        if number not in computed:
-            computed[number] = NetworkNumbers(networks.split.facts[number].graph)
-        found.append(statement_evidence(computed[number], row["text"]))
+        name = row["arch_id"]
+        if name not in computed:
+            computed[name] = NetworkNumbers(networks.split.facts[networks.index[name]].graph)
+        found.append(statement_evidence(computed[name], row["text"]))
     return np.array(found)
 
 

@@ -6,7 +6,8 @@ Evaluates architecture search (AS) on real networks of unseen clusters: which ne
     accelerate launch examples/run_search.py --init_from runs/multitask --max_steps 500 --output_dir runs/search-tuned
 
 Networks are ranked by the cosine of their embedding with that of the query, those of the query's split or all of them.
-Where the checkpoint has a reasoning head, it then judges the first `--judged` of them, and orders these anew.
+Where the checkpoint has a reasoning head, it then judges the first `--judged` of them, and orders these anew. The last
+row puts what the graphs show before this: networks of which a query is right come first, of which it is wrong last.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from real_evaluation import RealTask, RealTaskArguments, close_task, open_task, table_of
+from real_evaluation import RealTask, RealTaskArguments, close_task, graph_evidence, open_task, table_of
 from real_networks import architecture_embeds, text_embeds
 
+from archbert.verification import DECIDED
 from dataset_scripts.tvhf.metrics_tvhf import Ranker, search_metrics
 from evaluation import reasoning_scores
 
 COLUMNS = ("nDCG@10", "MAP", "R-precision")
-COSINE, JUDGED = "ArchBERT, cosine", "ArchBERT, cosine, the first judged"
+COSINE, JUDGED, FACTS = "ArchBERT, cosine", "ArchBERT, cosine, the first judged", "ArchBERT, with computed facts"
 NETWORK_SPLITS = ("train", "validation", "test", "test_new")
 
 
@@ -99,6 +101,21 @@ class Ranking:
             found[place] = logit + scores[place] * scale + bias
         return found
 
+    def with_facts(self, rows: Sequence[Mapping[str, Any]], count: int) -> np.ndarray:
+        """Scores as of `judged`; what the graphs show of a query outranks them.
+
+        The networks that it is right about come first, then those that a part of it is right about, and those that it
+        is wrong about last.
+        """
+        texts = list(dict.fromkeys(row["query"] for row in rows))
+        found = []
+        for networks in self.networks.values():
+            asked = [{"arch_id": name, "text": text} for text in texts for name in networks.index]
+            found.append(graph_evidence(networks, asked).reshape(len(texts), -1))
+        evidence = np.hstack(found)[[texts.index(row["query"]) for row in rows]]
+        scores = self.judged(rows, count) if count else self.cosines(rows)
+        return scores + 1e4 * (np.sign(evidence) + (evidence >= DECIDED))
+
 
 def main(arguments: SearchArguments) -> list[dict[str, Any]]:
     """Fine-tune if asked to, evaluate and save; returns a table for each split, kind of query and pool."""
@@ -110,6 +127,7 @@ def main(arguments: SearchArguments) -> list[dict[str, Any]]:
         ways: dict[str, Ranker] = {COSINE: ranking.cosines}
         if task.model.config.use_reasoning_head and arguments.judged:
             ways[JUDGED] = partial(ranking.judged, count=arguments.judged)
+        ways[FACTS] = partial(ranking.with_facts, count=arguments.judged)
         found = {
             name: search_metrics(way, rows, ranking.names, ranking.splits, task.clusters) for name, way in ways.items()
         }

@@ -409,6 +409,7 @@ def test_search_ranks_the_networks_of_the_pool(trained: Path, tvhf: str, tmp_pat
         found = table["results"][run_search.COSINE]
         assert 0 < found["nDCG@10"] <= 100 and found["nDCG@10_95"][0] <= found["nDCG@10"] <= found["nDCG@10_95"][1]
         assert 0 < table["results"][run_search.JUDGED]["nDCG@10"] <= 100
+        assert 0 < table["results"][run_search.FACTS]["nDCG@10"] <= 100
     assert {table["part"].split(", ")[1] for table in tables} == {"split", "all"}
 
 
