@@ -68,6 +68,8 @@ _NUMBER_RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
         rf"(?:grouped[\s-]query attention|GQA)\s*(?:\(GQA\)\s*)?(?:with|using|of|:|\()\s*{_N}\s+(?:groups|hea"
         rf"ds?\s+for keys)",
         rf"{_N}\s+heads\s+for\s+(?:the\s+)?keys\s+and\s+values",
+        rf"{_N}\s+(?:heads|sets|pairs)\s+of\s+keys\s+and\s+values",
+        rf"\bkeys\s+and\s+values\s+(?:\w+\s+){{0,2}}(?:for|by|in|with|of)\s+(?:only\s+)?{_N}\s+heads",
     )),
     ("head_size", (
         rf"(?:attention\s+)?head[\s_-]+(?:size|dim(?:ension)?(?:ality)?)s?{_IS}{_N}",
@@ -135,6 +137,8 @@ _NUMBER_RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
         rf"d|selected|chosen|used)\s+(?:for\s+each|per)\s+token",
         rf"\btop-{_N}\s+(?:routing|gating|router|experts?|selection)", rf"experts\s+per\s+token{_IS}{_N}",
         rf"{_N}\s+experts?\s+per\s+token",
+        rf"{_N}\s+experts?\s+(?:\w+\s+){{1,3}}(?:each|every|one|a\s+single)\s+(?:token|word|position)\b",
+        rf"\b(?:each|every|a)\s+(?:token|word|position)\s+(?:\w+\s+){{1,7}}(?:by|to|through|with)\s+{_N}\s+experts?\b",
     )),
     ("experts", (
         rf"{_N}\s+(?:(?:routed|local|sparse|feed-forward|ffn|mlp|parallel)\s+)*experts\b(?!\s+(?:per token|are acti"
@@ -149,7 +153,8 @@ _NUMBER_RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
         rf"attends?\s+to\s+(?:only\s+)?the\s+(?:last|previous)\s+{_N}\s+tokens",
     )),
     ("patch", (
-        rf"patch(?:es)?(?:[\s-]+size)?{_IS}{_N}(?!\s*(?:patches|,|%))(?:\s*x\s*\d+)?",
+        rf"patch(?:es)?(?:[\s-]+size)?{_IS}{_N}"
+        r"(?!\d*\s*(?:patches|,|%|(?:\w+\s+)?(?:attention|layers?|heads?|blocks?)\b))(?:\s*x\s*\d+)?",
         r"(?<!windows of )(?<!groups of )(?P<n>\d+)\s*x\s*\d+\s*(?:pixels?|px)?\s*(?:image\s+)?(?:non-overlap"
         r"ping\s+)?patches",
         r"patches\s+of\s+(?P<n>\d+)\s*x\s*\d+",
@@ -189,6 +194,13 @@ _NEGATION = re.compile(
     r"\b(?:no|not|without|lacks?|lacking|omits?|neither|nor|never|free of|drops?|removes?|doesn't|avoids?|rather than "
     r"any|instead)\b(?:\s+(?:use|uses|using|have|any|employ|apply|contain|include|a|an|the|of|or|\w+(?:ing|ed"
     r")))*[\s-]*$",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"\s*(?:layers?|functions?|activations?)?\s*(?:(?:occurs?|appears?|is|are|was|were)\s+)?"
+    r"(?:(?:found\s+|used\s+)?nowhere|absent|missing|omitted|left\s+out|avoided|removed|"
+    r"not\s+(?:used|present|included|applied|found|needed|there|part)|never\s+(?:used|applied|occurs?|appears?)|"
+    r"(?:does|do)\s+not\s+(?:occur|appear))\b",
     re.IGNORECASE,
 )
 _NOT_A_GROUP = ("Sigmoid", "depthwise convolution", "global average pooling", "average pooling")
@@ -270,6 +282,8 @@ def _numbers(text: str, taken: list[tuple[int, int]]) -> Iterator[CardClaim]:
                     continue
                 value, digits = _value(match["n"], match.groupdict().get("unit") or "")
                 taken.append((start, end))
+                if value == 1 and kind in ("heads", "kv_heads") and _SHARED.search(text[:start]):
+                    continue
                 if kind in ("experts", "experts_per_token") and not _SPARSE.search(text):
                     continue
                 if value is None or not _fits(kind, value, match["n"], text[match.start() : match.end() + 12]):
@@ -297,11 +311,14 @@ def _is_range(text: str, start: int, end: int) -> bool:
 _OPENS_RANGE = re.compile(
     r"(?:\d\s*(?:-|to|or|through)\s*|"
     r"(?<!of\s)(?<!is\s)(?<!size\s)(?<!width\s)(?<!sion\s)\b\d[\d.]*[kMB]?\s+and\s+|"
-    r"\b(?:between|over|under|more than|less than|fewer than|at least|at most|beyond|from|every|each|all but|first|"
-    r"last|another|half of the)\s+)$",
+    r"\b(?:between|over|under|below|above|at least|at most|beyond|from|every|each|all but|first|last|another|"
+    r"half of the|exceed(?:s|ing)?|(?:more|less|fewer|smaller|larger|bigger|greater|higher|lower|longer|shorter|wider|"
+    r"narrower|deeper|further|other) than|(?:^|[.;:])\s*only)\s+)$",
     re.IGNORECASE,
 )
 _CLOSES_RANGE = re.compile(r"\s*(?:-\s*\d|(?:to|or|through)\s*\d[\d.,]*\s*[kMB]?\b)")
+_SHARED = re.compile(r"\bshar(?:e|es|ed|ing)\s+$", re.IGNORECASE)
+"""Heads that others share are counted for each of these, where there is one."""
 
 
 def _value(number: str, unit: str) -> tuple[int | None, int]:
@@ -374,16 +391,21 @@ def _stated(text: str) -> Iterator[CardClaim]:
     stated: dict[str, CardClaim] = {}
     for name, pattern in _properties():
         for match in pattern.finditer(text):
-            denied = bool(_NEGATION.search(text[: match.start()]))
+            denied = _is_denied(text, *match.span())
             stated.setdefault(name, CardClaim("holds", name, not denied, "", 0, match[0].strip()))
     lowered = re.sub(r"(?<=\w)-(?=\w)", " ", text.lower())
     activations = [name for _, _, name in groups_in(lowered) if LAYER_GROUPS[name][0] == "activation"]
     for start, end, name in groups_in(lowered):
         aside = name == "Tanh" and "GELU" in activations
         if name not in _NOT_A_GROUP and not aside:
-            denied = bool(_NEGATION.search(lowered[:start]))
+            denied = _is_denied(lowered, start, end)
             stated.setdefault(name, CardClaim("holds", name, not denied, "", 0, text[start:end].strip()))
     yield from stated.values()
+
+
+def _is_denied(text: str, start: int, end: int) -> bool:
+    """Whether the words before or after a part of a sentence say that it is not so."""
+    return bool(_NEGATION.search(text[:start]) or _DENIED_AFTER.match(text[end:]))
 
 
 def _without_several(claims: list[CardClaim]) -> list[CardClaim]:

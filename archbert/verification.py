@@ -162,6 +162,8 @@ def _exact(numbers: NetworkNumbers, claim: CardClaim) -> tuple[str, str]:
         values = [numbers.towers[i].facts[tower] for i in indices]
         if claim.value == sum(sum(v) if isinstance(v, tuple) else v for v in values):
             return RIGHT, shown
+        if "attention" in claim.text.lower():  # others may stand between them
+            return UNKNOWN, shown
     if (staged and tower) or (tower and len(indices) > 1 and not claim.scope and not _linked(numbers)):
         return UNKNOWN, shown
     if not fact.value and claim.kind not in ("experts", "experts_per_token", "window", "kv_heads", "heads"):

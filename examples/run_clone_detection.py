@@ -5,10 +5,11 @@ Evaluates clone detection on real networks of unseen clusters: pairs by themselv
     accelerate launch examples/run_clone_detection.py --init_from runs/multitask --max_steps 300 --output_dir runs/acd
 
 The score of a pair is the cosine of its embeddings; with a text, the mean of the cosines of the text with both, or how
-likely the reasoning head finds the text right about both, by itself or with what the graphs show. A checkpoint of
-a training that has seen no pairs is evaluated zero-shot. `calibrated` has the threshold of the config of the
-checkpoint, which the pipeline uses; the other row has the one that is best on `validation`, as all floors have
-(Weisfeiler-Lehman similarity and Jaccard index among them).
+likely the reasoning head finds the text right about both. The product, as in the demo, adds what the graphs show, and
+asks that the text is more likely than not to be right about each. A checkpoint of a training that has seen no pairs is
+evaluated zero-shot. `calibrated` has the threshold of the config of the checkpoint, which the pipeline uses; the other
+row has the one that is best on `validation`, as all floors have (Weisfeiler-Lehman similarity and Jaccard index among
+them).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from evaluation import reasoning_scores
 TUNED, CALIBRATED = "ArchBERT, best threshold on validation", "ArchBERT, calibrated"
 PAPER, PAPER_THRESHOLD = "ArchBERT, the paper's threshold", 0.5
 HEAD, PRODUCT = "ArchBERT, reasoning head", "ArchBERT, product"
+PRODUCT_TUNED = "ArchBERT, product, best threshold on validation"
 COLUMNS = ("F1", "accuracy", "MCC", "AUROC", "AP", "threshold")
 TASKS = {
     "clones": ("ACD on real networks", clone_metrics, "clone_threshold"),
@@ -67,6 +69,8 @@ def main(arguments: CloneArguments) -> list[dict[str, Any]]:
         if (stored := getattr(task.model.config, calibrated)) is not None:
             thresholds[CALIBRATED] = stored
         thresholds[PAPER] = PAPER_THRESHOLD
+        if PRODUCT in thresholds:
+            thresholds[PRODUCT] = 0.0
         for split in task.splits:
             rows = task.rows(config, split)
             scores = scores_of(task, config, split, rows)
@@ -85,7 +89,7 @@ def main(arguments: CloneArguments) -> list[dict[str, Any]]:
 def scores_of(task: RealTask, config: str, split: str, rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Scores of every pair, float (n,): by the cosine and, where there is a text and a head that judges it, by that.
 
-    The head says how likely the text is right about both, the product the same with what is computed of the graphs.
+    The head says how likely the text is right about both, the product the lesser log odds, with what the graphs show.
     """
     networks = task.networks(split)
     found = {TUNED: pair_scores(task.model, task.processor, networks, rows)}
@@ -96,7 +100,7 @@ def scores_of(task: RealTask, config: str, split: str, rows: list[dict[str, Any]
         found[HEAD] = -np.logaddexp(0.0, -logits.reshape(2, -1)).sum(axis=0)
         named = [{"text": row["text"], "arch_id": row[key]} for key in keys for row in rows]
         judged = judged_log_odds(task.model.config, logits) + graph_evidence(networks, named)
-        found[PRODUCT] = -np.logaddexp(0.0, -judged.reshape(2, -1)).sum(axis=0)
+        found[PRODUCT] = found[PRODUCT_TUNED] = judged.reshape(2, -1).min(axis=0)
     return found
 
 

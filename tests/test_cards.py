@@ -56,6 +56,21 @@ def claims(text: str) -> dict[str, Any]:
         ("It was trained on 3 trillion tokens with a batch size of 512.", {}),
         ("A song was counted if two experts agreed.", {}),
         ("Between 6 and 12 layers were tried.", {}),
+        ("Its vocabulary is smaller than 35,000 tokens.", {}),
+        ("It sees no further than 2048 tokens with more than 100 million parameters.", {}),
+        ("Only eight layers look back.", {}),
+        ("It has only 8 layers.", {"layers": 8}),
+        ("GELU occurs nowhere in it.", {"GELU": False}),
+        (
+            "Layer normalization is not used; grouped-query attention is missing.",
+            {"layer normalization": False, "grouped-query attention": False},
+        ),
+        ("Two experts work on every token.", {"experts_per_token": 2}),
+        ("Each word of a layer is looked at by two experts.", {"experts_per_token": 2}),
+        ("Keys and values are kept for eight heads.", {"kv_heads": 8}),
+        ("32 query heads make do with eight sets of keys and values.", {"heads": 32, "kv_heads": 8}),
+        ("Several query heads share one head of keys and values.", {}),
+        ("It cuts images into patches with 24 attention heads.", {"heads": 24}),
     ],
 )
 def test_claims_of_a_sentence(text: str, expected: dict[str, Any]) -> None:

@@ -63,6 +63,11 @@ class Checkpoint:
         """What the reasoning pipeline says of a statement."""
         return self._locked(self._judge, {"architecture": graph, "statement": statement})
 
+    @property
+    def judges(self) -> bool:
+        """Whether it has a head for statements, which tells more of them than the cosine."""
+        return bool(self._judge.model.config.use_reasoning_head)
+
     def compare(self, graphs: tuple[ArchitectureGraph, ArchitectureGraph], text: str = "") -> Mapping[str, Any]:
         """What the clone-detection pipeline says of a pair, with a text in the respect that it names."""
         item: dict[str, Any] = {"architectures": list(graphs)}

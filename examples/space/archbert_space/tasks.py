@@ -121,19 +121,26 @@ class Tasks:
         found = self.checkpoint.compare((pair[0].graph, pair[1].graph), text or "")
         threshold = PAPER_THRESHOLD if found["threshold"] is None else found["threshold"]
         similar, basis = found["score"] > threshold, PREDICTED
+        scores = _clone_scores(found, pair, threshold)
         lines = [self._relation(*pair)]
         nodes: tuple[tuple[int, ...], ...] = ((), ())
         if text:
-            told = [computed_judgement(NetworkNumbers(network.graph), text) for network in pair]
+            numbers = [NetworkNumbers(network.graph) for network in pair]
+            told = [computed_judgement(each, text) for each in numbers]
             nodes = (told[0][2], told[1][2])
             lines += [line for network, one in zip(pair, told, strict=True) for line in _holds_line(network, one[0])]
             if False in (told[0][0], told[1][0]) or (told[0][0] and told[1][0]):
                 similar, basis = bool(told[0][0] and told[1][0]), COMPUTED
+            elif self.checkpoint.judges:
+                judged = [self._judged(*each, text)[0] for each in zip(pair, numbers, strict=True)]
+                similar = all(one["label"] == "correct" for one in judged)
+                scores += tuple(_probability(f"probability that it is right about {network.name}", one["score"])
+                                for network, one in zip(pair, judged, strict=True))  # fmt: skip
+                lines.append("The graphs do not decide this; they are alike in it where the text is right about both.")
         elif lines[0] == RELATIONS["identical"]:
             similar, basis = True, COMPUTED
         if found["threshold"] is None and basis == PREDICTED:
             lines.append(f"This checkpoint was not fitted on pairs; the threshold, {PAPER_THRESHOLD}, is the paper's.")
-        scores = _clone_scores(found, pair, threshold)
         data = {**found, "label": "similar" if similar else "dissimilar", "basis": basis, "threshold": threshold,
                 "networks": [network.name for network in pair], "explanation": lines}  # fmt: skip
         headline, tone = ("Similar", GOOD) if similar else ("Dissimilar", BAD)
