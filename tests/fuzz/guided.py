@@ -124,8 +124,8 @@ def work(name: str, scratch: Path, arguments: list[str]) -> None:
 # In the caller
 
 
-def fuzz(name: str, seconds: float, keep: bool) -> dict[str, Any]:
-    """Fuzzes a target for so long; what came of it as plain data."""
+def fuzz(name: str, seconds: float, keep: bool, seed: int) -> dict[str, Any]:
+    """Fuzzes a target for so long; what came of it as plain data. A seed of 0 is another one every time."""
     with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-") as folder:
         scratch = Path(folder)
         inputs, crashes = scratch / "inputs", scratch / "crashes"
@@ -134,7 +134,7 @@ def fuzz(name: str, seconds: float, keep: bool) -> dict[str, Any]:
         began, result = time.monotonic(), {"inputs": 0, "branches": 0, "features": 0, "corpus": 0}
         failures: list[dict[str, str]] = []
         while (left := seconds - (time.monotonic() - began)) > 1 and len(failures) < MAX_FAILURES:
-            log = run(name, scratch, inputs, crashes, left)
+            log = run(name, scratch, inputs, crashes, left, seed)
             found = [tuple(map(int, numbers)) for numbers in _PROGRESS.findall(log)]
             if found:
                 result["inputs"] += found[-1][0]
@@ -148,10 +148,10 @@ def fuzz(name: str, seconds: float, keep: bool) -> dict[str, Any]:
         return {"seconds": round(time.monotonic() - began, 1), **result, "failures": failures}
 
 
-def run(name: str, scratch: Path, inputs: Path, crashes: Path, seconds: float) -> str:
+def run(name: str, scratch: Path, inputs: Path, crashes: Path, seconds: float, seed: int) -> str:
     """One process of a target; its output."""
-    log = _libfuzzer(name, scratch, f"-max_total_time={int(seconds)}", f"-artifact_prefix={crashes}/", str(inputs),
-                     seconds=seconds)  # fmt: skip
+    log = _libfuzzer(name, scratch, f"-max_total_time={int(seconds)}", f"-seed={seed}", f"-artifact_prefix={crashes}/",
+                     str(inputs), seconds=seconds)  # fmt: skip
     if "cov:" not in log and not any(crashes.iterdir()):
         raise RuntimeError(f"{name} did not start:\n{log[-3000:]}")
     return log
@@ -162,8 +162,8 @@ def _libfuzzer(name: str, scratch: Path, *arguments: str, seconds: float) -> str
     shutil.rmtree(scratch / "case", ignore_errors=True)
     limits = [f"-timeout={CASE_SECONDS}", f"-rss_limit_mb={MEMORY_LIMIT >> 20}", f"-max_len={MAX_BYTES}"]
     command = [sys.executable, str(Path(__file__)), "--work", name, str(scratch), *limits, *arguments]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(scratch / "hub"), "OMP_NUM_THREADS": "1",
-                   "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "HF_HUB_OFFLINE": "1", "HF_HOME": str(scratch / "hub"),
+                   "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                           timeout=seconds + STARTING_SECONDS + 60)  # fmt: skip
     return done.stdout.decode(errors="replace")
@@ -212,12 +212,13 @@ def main() -> int:
     parser.add_argument("--target", nargs="*", choices=names, default=names, help="readers; by default all")
     parser.add_argument("--seconds", type=float, default=3600, help="in all, in equal parts")
     parser.add_argument("--jobs", type=int, default=1, help="readers at the same time")
+    parser.add_argument("--seed", type=int, default=0, help="of what is tried; 0: another one every time")
     parser.add_argument("--keep", action="store_true", help="keep what reaches most in the corpus")
     parser.add_argument("--results", type=Path, help=f"write the results there (a release: {RESULTS.name})")
     options = parser.parse_args()
     failed, seconds = 0, options.jobs * options.seconds / len(options.target)
     with ThreadPoolExecutor(options.jobs) as pool:
-        results = [(name, pool.submit(fuzz, name, seconds, options.keep)) for name in options.target]
+        results = [(name, pool.submit(fuzz, name, seconds, options.keep, options.seed)) for name in options.target]
     for name, found in results:
         try:
             result = found.result()
