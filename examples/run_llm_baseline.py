@@ -117,7 +117,7 @@ def drawn_rows(arguments: LlmArguments) -> list[dict[str, Any]]:
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for place, row in enumerate(rows):
         groups[group_of(row, place)].append(row)
-    names, taken = list(groups), []
+    names, taken = list(groups), list[dict[str, Any]]()
     for place in np.random.default_rng(arguments.seed).permutation(len(names)).tolist():
         if len(taken) >= arguments.limit:
             break
