@@ -117,3 +117,19 @@ def test_cases_follow_from_the_seed_and_reach_every_kind_of_damage() -> None:
     assert len({data for _, data in cases}) > 350
     other = [harness.make_case(target, "json", seeds, [b"!"], 1, i) for i in range(400)]
     assert sum(a == b for a, b in zip(cases, other, strict=True)) < 20
+
+
+def test_what_reaches_something_new_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import guided
+
+    monkeypatch.setattr(guided, "CORPUS", tmp_path / "corpus")
+    inputs, kept = tmp_path / "inputs", tmp_path / "corpus" / "json"
+    for folder, name, data in (
+        (inputs, "seed", b"seed"), (inputs, "new", b"new"), (inputs, "reached-1", b"old"),
+        (inputs, "large", bytes(guided.MAX_KEPT_BYTES)), (kept, "reached-1", b"old"), (kept, "crash-1", b"broke"),
+    ):  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    guided.keep_reaching("json", inputs, {"seed", "reached-1"})
+    assert sorted(file.read_bytes() for file in kept.iterdir()) == [b"broke", b"new", b"old"]
+    assert (kept / "crash-1").is_file()

@@ -30,6 +30,8 @@ FOLDER = Path(__file__).resolve().parent
 CORPUS, RESULTS = FOLDER / "corpus", FOLDER / "guided.json"
 CASE_SECONDS, MEMORY_LIMIT = 20, 3 << 30
 """Of one input, and of the whole process with its libraries."""
+GIVEN = "given.txt"
+"""File with the names of the inputs that a target begins with."""
 MAX_BYTES, MAX_KEPT_BYTES = 1 << 16, 50_000
 """Of one input, and of all that is kept of one target for what it reaches."""
 STARTING_SECONDS, MAX_FAILURES = 120, 20
@@ -80,6 +82,7 @@ def work(name: str, scratch: Path, arguments: list[str]) -> None:
         seeds = list(target.SEEDS())
     if not any(Path(arguments[-1]).iterdir()):
         write_inputs(name, target, Path(arguments[-1]))
+        (scratch / GIVEN).write_text("\n".join(path.name for path in Path(arguments[-1]).iterdir()))
     isolation_server_archbert._in_child = True  # the limits of this process hold already
     case = scratch / "case" / f"case{target.SUFFIX}"
     case.parent.mkdir()
@@ -144,7 +147,7 @@ def fuzz(name: str, seconds: float, keep: bool, seed: int) -> dict[str, Any]:
                     failures.append({"file": "", "problem": "it ended before its time", "place": log[-1000:]})
                 break
         if keep:
-            keep_reaching(name, inputs, scratch)
+            keep_reaching(name, inputs, set((scratch / GIVEN).read_text().split()))
         return {"seconds": round(time.monotonic() - began, 1), **result, "failures": failures}
 
 
@@ -186,20 +189,27 @@ def keep_failures(name: str, crashes: Path, log: str, failures: list[dict[str, s
     return bool(found)
 
 
-def keep_reaching(name: str, inputs: Path, scratch: Path) -> None:
-    """Keeps a small part of the inputs that reach what no other does: the smallest ones, up to `MAX_KEPT_BYTES`."""
-    merged = scratch / "merged"
-    merged.mkdir()
-    _libfuzzer(name, scratch, "-merge=1", str(merged), str(inputs), seconds=600)
+def keep_reaching(name: str, inputs: Path, given: set[str]) -> None:
+    """Keeps a part of what reached something new when it was tried: the smallest inputs, `MAX_KEPT_BYTES` in all.
+
+    libFuzzer's own `-merge` starts itself anew, which a Python program cannot.
+
+    Args:
+        name: of the target.
+        inputs: folder of its inputs.
+        given: names of those that it began with; what is kept already is judged like the new ones.
+    """
     folder, size = CORPUS / name, 0
     folder.mkdir(parents=True, exist_ok=True)
+    found = {path.name: path.read_bytes() for path in inputs.iterdir()
+             if path.name not in given or path.name.startswith("reached-")}  # fmt: skip
     for old in folder.glob("reached-*"):
         old.unlink()
-    for file in sorted(merged.iterdir(), key=lambda path: (path.stat().st_size, path.name)):
-        size += file.stat().st_size
+    for data in sorted(set(found.values()), key=lambda data: (len(data), data)):
+        size += len(data)
         if size > MAX_KEPT_BYTES:
             break
-        shutil.copy(file, folder / f"reached-{file.name[:10]}")
+        (folder / f"reached-{hashlib.blake2b(data, digest_size=5).hexdigest()}").write_bytes(data)
 
 
 def main() -> int:
