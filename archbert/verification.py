@@ -94,8 +94,14 @@ def statement_holds(numbers: NetworkNumbers, text: str) -> bool | None:
         numbers: the network.
         text: a statement such as "a transformer with 12 layers".
     """
+    return _held(numbers, text)[0]
+
+
+def _held(numbers: NetworkNumbers, text: str) -> tuple[bool | None, bool]:
+    """What `statement_holds` says, and whether a claim is right."""
     claims = [judge(numbers, claim) for claim in read_claims(text)]
     verdicts = {claim.verdict for claim in claims}
+    partly = RIGHT in verdicts
     rest = text.lower()
     for claim in claims:
         rest = rest.replace(claim.claim.text.lower(), " ")
@@ -103,12 +109,13 @@ def statement_holds(numbers: NetworkNumbers, text: str) -> bool | None:
         if re.search(rf"\b{word}\b", rest) and numbers.whole:
             found = family(numbers.graph)
             if found in ("hybrid", "other"):
-                return False if WRONG in verdicts else None
+                return False if WRONG in verdicts else None, partly
             verdicts.add(RIGHT if found in families else WRONG)
             rest = re.sub(rf"\b{word}\b", " ", rest)
     if WRONG in verdicts:
-        return False
-    return True if verdicts == {RIGHT} and not set(re.findall(r"[\w-]+", rest)) - _PLAIN_WORDS else None
+        return False, partly
+    whole = verdicts == {RIGHT} and not set(re.findall(r"[\w-]+", rest)) - _PLAIN_WORDS
+    return True if whole else None, partly
 
 
 DECIDED, PARTLY_RIGHT = 1e4, 1.6
@@ -123,10 +130,10 @@ def statement_evidence(numbers: NetworkNumbers, text: str) -> float:
         numbers: the network.
         text: a statement such as "a transformer with 12 layers for German law".
     """
-    found = statement_holds(numbers, text)
+    found, partly = _held(numbers, text)
     if found is not None:
         return DECIDED if found else -DECIDED
-    return PARTLY_RIGHT if any(judge(numbers, claim).verdict == RIGHT for claim in read_claims(text)) else 0.0
+    return PARTLY_RIGHT if partly else 0.0
 
 
 def with_evidence(probability: float, evidence: float) -> float:

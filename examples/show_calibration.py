@@ -26,9 +26,9 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from real_evaluation import RealTask, RealTaskArguments, open_task
+from real_evaluation import RealTask, RealTaskArguments, judged_log_odds, open_task
 from run_real_aqa import asked, logits_of
-from run_reasoning import scores_of
+from run_reasoning import HEAD, PRODUCT, scores_of
 
 from evaluation import answer_logits, given_answers
 from reading import find_data, load_split
@@ -60,9 +60,8 @@ def main(arguments: CalibrationArguments) -> dict[str, Any]:
     rows = task.rows("descriptions", split)
     truth = np.array([row["label"] for row in rows], dtype=bool)
     curves = {
-        name: reliability(1 / (1 + np.exp(-np.clip(scores, -50, 50))), truth)
-        for name, scores in scores_of(task, split, rows).items()
-        if name != "ArchBERT, cosine"  # no probability
+        name: reliability(1 / (1 + np.exp(-np.clip(log_odds, -50, 50))), truth)
+        for name, log_odds in statement_log_odds(task, split, rows).items()
     }
     asked_of = {"AutoNet, validation": autonet_answers(task, arguments), f"TVHF, {split}": real_answers(task, split)}
     risks, wrong = {}, {}
@@ -92,6 +91,16 @@ def main(arguments: CalibrationArguments) -> dict[str, Any]:
          {name: found["wrong, % by type"] for name, found in wrong.items()})  # fmt: skip
     print_table(table)
     return table
+
+
+def statement_log_odds(task: RealTask, split: str, rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Log odds of statements, float (n,), as the pipeline and the demo tell them."""
+    scores, config = scores_of(task, split, rows), task.model.config
+    found = {PRODUCT: scores[PRODUCT]}
+    if HEAD in scores:
+        found[f"{HEAD}, uncalibrated"] = scores[HEAD]
+        found[HEAD] = judged_log_odds(config, scores[HEAD])
+    return found
 
 
 def autonet_answers(task: RealTask, arguments: CalibrationArguments) -> tuple[list[dict[str, Any]], np.ndarray]:

@@ -69,6 +69,7 @@ class NetworkNumbers:
     def __init__(self, graph: ArchitectureGraph) -> None:
         self.graph = graph
         self.whole = graph.has_data_flow and not graph.incomplete
+        self._known: dict[tuple[str, str], Fact] = {}
 
     @cached_property
     def structure(self) -> Structure:
@@ -121,6 +122,11 @@ class NetworkNumbers:
             raise ValueError(f"{name!r} is no quantity; there are {', '.join(QUANTITIES)}.")
         if scope not in SCOPES:
             raise ValueError(f"{scope!r} is no scope; there are {', '.join(map(repr, SCOPES))}.")
+        if (name, scope) not in self._known:
+            self._known[name, scope] = self._number(name, scope)
+        return self._known[name, scope]
+
+    def _number(self, name: str, scope: str) -> Fact:
         if name == "parameters":
             return self.facts.parameters() if not scope else Fact(None)
         if not self.whole:
