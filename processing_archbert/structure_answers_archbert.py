@@ -290,13 +290,12 @@ def _count_kernel(numbers: NetworkNumbers, question: StructureQuestion) -> Numbe
 
 
 def _counts(numbers: NetworkNumbers, question: StructureQuestion) -> tuple[list[int], tuple[int, ...], str]:
-    """Number of layers of each subject, the nodes, and a remark."""
+    """Number of layers of each subject, the nodes, and a remark with the numbers and what was counted."""
     nodes = [_nodes(numbers, subject) for subject in question.layers]
-    return (
-        [len(found) for found in nodes],
-        tuple(n for found in nodes for n in found),
-        _apart(numbers, *question.layers),
-    )
+    counts = [len(found) for found in nodes]
+    said = (f"{n} {subject.name}" for n, subject in zip(counts, question.layers, strict=True))
+    remark = "; ".join(text for text in (", ".join(said), _apart(numbers, *question.layers)) if text)
+    return counts, tuple(node for found in nodes for node in found), remark
 
 
 def _count(numbers: NetworkNumbers, question: StructureQuestion) -> NumberAnswer:
@@ -309,15 +308,15 @@ def _difference(numbers: NetworkNumbers, question: StructureQuestion) -> NumberA
     (one, other), nodes, remark = _counts(numbers, question)
     if question.what == "more" and one < other:
         names = [subject.name for subject in question.layers]
-        return _told([f"{other - one} fewer {names[0]} than {names[1]}"], nodes, f"{one} and {other}", remark)
-    return _told([abs(one - other)], nodes, f"{one} and {other}", remark)
+        return _told([f"{other - one} fewer {names[0]} than {names[1]}"], nodes, remark)
+    return _told([abs(one - other)], nodes, remark)
 
 
 def _yes_or_no(numbers: NetworkNumbers, question: StructureQuestion) -> NumberAnswer:
+    """Whether a count stands in a relation to a number, or is more than another count."""
     counts, nodes, remark = _counts(numbers, question)
     relation, limit = question.value.split(" ") if question.value else (">", counts[1])
-    held = COMPARISONS[relation](counts[0], int(limit))
-    return _told(["yes" if held else "no"], nodes, remark)
+    return _told(["yes" if COMPARISONS[relation](counts[0], int(limit)) else "no"], nodes, remark)
 
 
 _Answer = Callable[[NetworkNumbers, StructureQuestion], NumberAnswer]
