@@ -58,17 +58,26 @@ _DIRECTION: dict[str, tuple[str, str]] = {
     "after": ("after", "before"), "follow": ("after", "before"), "read": ("after", "before"),
     "preceded_by": ("after", "before"), "fed_by": ("after", "before"), "input": ("before", ""),
     "before": ("before", "after"), "precede": ("before", "after"), "feed": ("before", "after"),
-    "followed_by": ("before", "after"), "consumed_by": ("before", "after"), "go": ("before", "after"),
+    "successor": ("after", ""), "predecessor": ("before", ""), "applied_to": ("after", "before"),
+    "supply": ("before", ""), "followed_by": ("before", "after"),
+    "consumed_by": ("before", "after"), "go": ("before", "after"),
 }  # fmt: skip
 """Word -> what is asked for where it stands before the layer ("what follows X"), and behind it ("X follows what")."""
+_BESIDE = {"read": "as_input", "supply": "own_input", "input": "produce"}
+"""Word -> what may stand beside it: "takes the output of X as its input", "gives X its input"."""
 _VERB_WORDS = frozenset(
     "comes come right directly immediately straight just next single operation operations op node where whose gets as "
-    "from goes".split()
+    "from goes direct immediate applied then".split()
 )
 _PLACES = frozenset("at lies lie sits sit located".split())
-_DEPTH_WORDS = _PLACES | frozenset("how long leads lead leading through".split())
-_COUNT_WORDS = frozenset("how all whose kernel than by we here".split())
-_BLOCK_WORDS = frozenset("one each every a single how large big".split())
+_DEPTH_WORDS = _PLACES | frozenset("how long leads lead leading through length ends end ending along".split())
+_COUNT_WORDS = frozenset("how all whose than by we here those present work works slide slides size".split())
+_REPEATING = frozenset(("times", "repeat", "occur", "row", "stack"))
+_SKIP_WORDS = frozenset("over list lie lies stand stands by".split())
+_BLOCK_WORDS = frozenset(
+    "one each every single how large big size hold holds consist consists make up makes equal stand stands come comes "
+    "run runs executed applied".split()
+)
 
 
 class _Read(NamedTuple):
@@ -118,12 +127,10 @@ def _neighbour(read: _Read) -> StructureQuestion | None:
     blocks = [part for part in read.parts if part.kind != "skip"]
     if len(verbs) != 1 or len(read.layers) != 1 or len(wanted) > 1 or len(blocks) > 1 or read.others(*_BLOCKS):
         return None
-    verb, layer = verbs[0], read.layers[0]
-    if (
-        set(read.concepts) - {verb, "output", *wanted, *(("as_input",) if verb == "read" else ())}
-        or not read.harmless(_VERB_WORDS)
-        or layer.plural
-    ):
+    verb, layer, beside = verbs[0], read.layers[0], _BESIDE.get(verbs[0], "")
+    if set(read.concepts) - {verb, beside, "output", *wanted} or not read.harmless(_VERB_WORDS) or layer.plural:
+        return None
+    if verb == "supply" and beside not in read.concepts:
         return None
     if any(block.ordinal is None for block in blocks) or ("from" in read.words and verb != "input"):
         return None
@@ -165,7 +172,10 @@ def _size(read: _Read) -> StructureQuestion | None:
     """Output features, kernel, stride, dilation or groups: of one layer by its place, or all values."""
     names = [name for name in read.concepts if name in _SIZES]
     extremes = [name for name in read.concepts if name in ("largest", "smallest")]
-    left = set(read.concepts) - {*names, *extremes, "count"}
+    if not names and {"features", "produce"} <= set(read.concepts):
+        names = ["width"]
+    beside = {"width": {"features", "produce"}, "groups": {"features"}}.get(names[0] if names else "", set())
+    left = set(read.concepts) - {*names, *extremes, *beside, "count"}
     if len(set(names)) != 1 or len(extremes) > 1 or left or read.others() or len(read.layers) > 1:
         return None
     name = names[0]
@@ -194,7 +204,7 @@ _SIZES: dict[str, frozenset[str]] = {
     "kernel": frozenset(f"{_OF_SIZE}".split()),
     "stride": frozenset(f"{_OF_SIZE} move moves value".split()),
     "dilation": frozenset(f"{_OF_SIZE} value".split()),
-    "groups": frozenset("into how many divide divides split splits channels features its".split()),
+    "groups": frozenset("into divide divides split splits its".split()),
 }
 """Size -> words that may stand beside it."""
 
@@ -219,14 +229,12 @@ def _block(read: _Read) -> StructureQuestion | None:
     if part.ordinal is not None or not read.harmless(_BLOCK_WORDS):
         return None
     main = part.kind == "main_block"
-    if (
-        not part.plural
-        and not read.layers
-        and "count" in concepts
-        and concepts <= {"count", "times", "repeat", "occur"}
-    ):
-        return StructureQuestion("block_repeats") if "repeat" in concepts or (main and "occur" in concepts) else None
-    large = {"how", "large"} <= read.words or {"how", "big"} <= read.words
+    if not read.layers and "count" in concepts and concepts <= _REPEATING | {"count"}:
+        named = "repeat" in concepts or (main and concepts & _REPEATING)
+        return (
+            StructureQuestion("block_repeats") if named and (not part.plural or (main and "row" in concepts)) else None
+        )
+    large = bool({"large", "big", "size"} & read.words)
     if main and not read.layers and concepts in ({"count", "layers"}, {"layers"}) and ("count" in concepts or large):
         return StructureQuestion("block_layers") if not part.plural else None
     if main and not part.plural and len(read.layers) == 1 and concepts == {"count"} and read.layers[0].ordinal is None:
@@ -239,11 +247,11 @@ def _skip(read: _Read) -> StructureQuestion | None:
     if len(read.parts) != 1 or read.layers or read.others("skip"):
         return None
     part, concepts = read.parts[0], set(read.concepts)
-    if part.kind != "skip" or part.ordinal is None or "bypass" not in concepts | read.words & {"over"}:
+    if part.kind != "skip" or part.ordinal is None:
         return None
-    if concepts == {"bypass", "count", "layers"} and read.harmless(frozenset(("over",))):
+    if concepts == {"bypass", "count", "layers"} and read.harmless(_SKIP_WORDS):
         return StructureQuestion("skip_span", (), part.ordinal)
-    listed = concepts in ({"bypass", "layers"}, {"bypass", "kinds"}) and read.harmless(frozenset(("list",)))
+    listed = concepts in ({"bypass", "layers"}, {"bypass", "kinds"}) and read.harmless(_SKIP_WORDS)
     return StructureQuestion("skip_layers", (), part.ordinal) if listed else None
 
 
@@ -279,9 +287,11 @@ def _difference(read: _Read) -> StructureQuestion | None:
     if concepts == {"count", "outnumber"}:
         places = [words.index(name) for name in (read.layers[0].name, "outnumber", read.layers[1].name)]
         return StructureQuestion("more", subjects) if places == sorted(places) and "and" not in read.words else None
-    for sign in ("more", "fewer"):
-        if words == ["count", sign, read.layers[0].name, "than", read.layers[1].name] and "and" not in read.words:
-            return StructureQuestion("more", subjects if sign == "more" else subjects[::-1], value=sign)
+    named = [word for word in words if word != "count"]
+    for sign in ("more", "fewer", "greater"):
+        often = words.count("count") >= (2 if sign == "greater" else 1)  # "how much larger is the number of"
+        if often and named == [sign, read.layers[0].name, "than", read.layers[1].name] and "and" not in read.words:
+            return StructureQuestion("more", subjects[::-1] if sign == "fewer" else subjects)
     return None
 
 
@@ -290,7 +300,7 @@ def _exceeds(read: _Read) -> StructureQuestion | None:
     relations = [mark for mark in read.marks if mark.kind == "relation"]
     if len(relations) != 1 or len(read.layers) != 1 or read.layers[0].ordinal is not None or read.others("relation"):
         return None
-    if not set(read.concepts) <= {"count", "times"} or not read.harmless(_COUNT_WORDS):
+    if not set(read.concepts) <= {"count", "times", "occur"} or not read.harmless(_COUNT_WORDS):
         return None
     return StructureQuestion("exceeds", (_subject(read.layers[0]),), value=relations[0].name)
 
@@ -299,13 +309,14 @@ def _compare(read: _Read) -> StructureQuestion | None:
     """Whether there are more layers of one kind than of another."""
     if len(read.layers) != 2 or any(layer.ordinal is not None for layer in read.layers) or read.others():
         return None
-    words = [mark.name for mark in read.marks if mark.kind == "concept" or mark in read.layers]
-    if not read.harmless() or read.layers[0].name == read.layers[1].name or "and" in read.words:
+    first, second = read.layers
+    words = [m.name for m in read.marks if (m.kind == "concept" and m.name != "count") or m in read.layers]
+    if not read.harmless() or first.name == second.name or "and" in read.words:
         return None
-    for sign in ("more", "fewer"):
-        if words == [sign, read.layers[0].name, "than", read.layers[1].name]:
-            subjects = tuple(_subject(layer) for layer in read.layers)
-            return StructureQuestion("compare", subjects if sign == "more" else subjects[::-1])
+    if words in (["more", first.name, "than", second.name], [first.name, "outnumber", second.name]):
+        return StructureQuestion("compare", (_subject(first), _subject(second)))
+    if words == ["fewer", first.name, "than", second.name]:
+        return StructureQuestion("compare", (_subject(second), _subject(first)))
     return None
 
 

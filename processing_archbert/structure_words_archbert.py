@@ -28,7 +28,7 @@ _ORDINAL = re.compile(
 _NETWORK = re.compile(
     r"(?<!\w)(?:(?:in|of|for|by|through|inside|within) )?"
     r"(?:(?:the|this|that|a|an|our|my|your|given|whole|entire|neural|deep) )+"
-    r"(?:network model|neural network|network|model|neural net|net|architecture)"
+    r"(?:network model|neural network|network|model|neural net|net|architecture|computational graph|graph|design)"
     r"(?: s(?!\w))?(?! (?:dim|width|size))(?!\w)"
 )
 _DIMENSION = re.compile(r"(?<!\w)(one|two|three) dimensional(?!\w)")
@@ -48,42 +48,59 @@ _PARTS: tuple[tuple[str, str], ...] = (
 _CONCEPTS: tuple[tuple[str, str], ...] = (
     ("width", r"output (?:width|feature|channel)s?|(?:how )?wide (?:is|are) the outputs? of|width of the outputs? of"),
     ("linear_width", r"output (?:size|dimension|dimensionality|unit)s?"),
+    (
+        "bypass",
+        r"bypass(?:es|ed)?|skips?(?: over)?|skipped|jumps? over|spans?|reach(?:es)?|beside|bridges?|bridged|"
+        r"(?:leads?|goes|go|runs?) (?:past|around)|pass(?:es)? over",
+    ),
     ("followed_by", r"followed by"),
     ("preceded_by", r"preceded by"),
     ("fed_by", r"fed by|fed from|(?:gets?|takes?|receives?|draws?) (?:its |their )?inputs? from"),
+    ("successor", r"successors? (?:of|to)"),
+    ("predecessor", r"predecessors? (?:of|to)"),
+    ("applied_to", r"applied to"),
+    ("supply", r"gives|provides|supplies|delivers"),
     ("consumed_by", r"(?:consumed|read|taken) by"),
     ("read", r"reads?(?: from)?|consumes?|(?:uses?|receives?|takes?|processes|gets?)(?= (?:the )?outputs? of )"),
     ("as_input", r"as (?:its |their |an )?inputs?"),
+    ("own_input", r"(?:with )?(?:its|their) inputs?"),
     ("input", r"inputs? (?:of|to|for)"),
     ("output", r"outputs? of|(?<=> s )outputs?|(?<=whose )outputs?"),
+    ("row", r"in a row|one after (?:another|the other)|in succession|in sequence|consecutively"),
     ("after", r"after|behind"),
     ("before", r"before|in front of|ahead of"),
     ("follow", r"follows?|succeeds?"),
     ("precede", r"precedes?"),
     ("feed", r"feeds?(?: into| to)?"),
-    ("go", r"(?:goes|go|flows?|passed|sent)(?: into| to)?"),
+    (
+        "go",
+        r"(?:goes|go|flows?)(?: on)?(?: into| to)?|(?:passed|sent|fed|handed)(?: on)? (?:into|to)|"
+        r"(?:passes|pass|sends?|hands?) (?:on )?(?:its |the )?outputs?(?: on)?(?: to)?",
+    ),
     ("largest", r"(?:largest|biggest|greatest|highest|maximum|maximal|widest)(?: outputs?)?"),
     ("smallest", r"(?:smallest|least|lowest|minimum|minimal|narrowest)(?: outputs?)?"),
-    ("kernel", r"kernel sizes?|sizes? of (?:the |its |their )?kernels?|kernels?"),
+    ("kernel", r"(?:kernel|filter) sizes?|sizes? of (?:the |its |their )?kernels?|kernels?"),
     ("stride", r"strides?"),
     ("dilation", r"dilation(?: rate| factor)?s?"),
     ("groups", r"groups?"),
     ("path", r"(?:longest|critical) path"),
-    ("steps", r"steps?"),
+    ("steps", r"steps?|edges?|hops?"),
     ("depth", r"how deep|depth|deep"),
     ("count", r"how many|how often|numbers? of|counts? of|count|how much"),
     ("times", r"times"),
     ("more", r"more"),
     ("fewer", r"fewer|less"),
     ("than", r"than"),
-    ("outnumber", r"outnumbers?"),
+    ("outnumber", r"outnumbers?|exceeds?|surpass(?:es)?"),
+    ("greater", r"larger|greater|higher|bigger"),
     ("difference", r"difference|apart"),
     ("kinds", r"(?:kind|type|sort)s? of layers?|layer (?:kind|type|sort)s?"),
     ("layers", r"layers?"),
-    ("repeat", r"repeat(?:s|ed|ing)?|repetitions?|(?:occurs?|appears?) in a row"),
+    ("repeat", r"repeat(?:s|ed|ing)?|repetitions?|copies"),
     ("occur", r"occurs?|appears?"),
     ("stack", r"stack(?:s|ed)?"),
-    ("bypass", r"bypass(?:es)?|skips?(?: over)?|jumps? over|spans?|reach(?:es)?|beside"),
+    ("features", r"features|channels"),
+    ("produce", r"produces?|outputs?|puts? out|yields?|emits?"),
 )
 """What relates layers -> how it is said."""
 
