@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 from .caption_words_archbert import layer_named, number_named
@@ -136,10 +136,10 @@ def marks_of(text: str) -> list[Mark]:
     plain = _KERNEL.sub(lambda match: f"<kernel:{'*'.join(side for side in match.groups() if side)}>", plain)
     plain = _ORDINAL.sub(lambda match: f"<ordinal:{_index(match)}>", plain)
     for pattern, relation in _relations():
-        plain = pattern.sub(lambda match, relation=relation: _compared(relation, match), plain)
+        plain = pattern.sub(partial(_compared, relation), plain)
     plain = " ".join(_layers_marked(plain.split()))
     for name, pattern in _compiled(_PARTS):
-        plain = pattern.sub(lambda match, name=name: f"<{name}:{'s' if match[0].endswith('s') else ''}>", plain)
+        plain = pattern.sub(partial(_part, name), plain)
     for name, pattern in _compiled(_CONCEPTS):
         plain = pattern.sub(f"<concept:{name}>", plain)
     return _with_ordinals([_mark(token) for token in plain.split()])
@@ -151,6 +151,10 @@ def _index(match: re.Match[str]) -> int:
         return _FROM_THE_END[match[0]]
     place = _ORDINALS.index(nth) + 1 if nth in _ORDINALS else int(nth[:-2])
     return -place if match["end"] else place - 1
+
+
+def _part(name: str, match: re.Match[str]) -> str:
+    return f"<{name}:{'s' if match[0].endswith('s') else ''}>"
 
 
 def _compared(relation: str, match: re.Match[str]) -> str:
