@@ -29,6 +29,8 @@ from .questions_archbert import (
     SEPARABLE_CONVOLUTION,
     absent,
 )
+from .structure_answers_archbert import structure_answer
+from .structure_questions_archbert import read_structure
 from .topic_answers_archbert import topic_answer, topic_reason
 from .topic_questions_archbert import read_topic
 
@@ -68,10 +70,22 @@ def computed_answer(numbers: NetworkNumbers, text: str) -> ComputedAnswer | None
         read = ReadQuestion("topic", topic.topic, topic.scope)
         return ComputedAnswer(COMPUTED, found.answers, found.nodes or _nodes_of(numbers, text, found.answers), read)
     read_otherwise = _computed(numbers, text)
+    if topic is None and read_otherwise is None:
+        return _of_structure(numbers, text)
     if topic is None or (read_otherwise is not None and read_otherwise.question.kind in _SURE_TOO):
         return read_otherwise
     read = ReadQuestion("topic", topic.topic, topic.scope)
     return ComputedAnswer(CANNOT_TELL, (), (), read, topic_reason(numbers.profile, topic))
+
+
+def _of_structure(numbers: NetworkNumbers, text: str) -> ComputedAnswer | None:
+    """What the reader of order and structure makes of a question that no other reads."""
+    question = read_structure(text)
+    if question is None:
+        return None
+    found = structure_answer(numbers, question)
+    read = ReadQuestion("structure", question.what, ", ".join(layer.name for layer in question.layers))
+    return ComputedAnswer(COMPUTED if found.answers else CANNOT_TELL, found.answers, found.nodes, read, found.reason)
 
 
 def _nodes_of(numbers: NetworkNumbers, text: str, answers: tuple[str, ...]) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from .graph_stacks_archbert import ATTENTION_OPS, Structure
 from .graph_towers_archbert import Tower, find_towers, network_facts
 from .network_profile_archbert import NetworkProfile
 from .ops_archbert import INPUT_OP, OUTPUT_OP, op_category
+from .order_facts_archbert import OrderFacts
 
 
 class Quantity(NamedTuple):
@@ -95,6 +96,11 @@ class NetworkNumbers:
     def facts(self) -> GraphFacts:
         """Facts of nodes."""
         return GraphFacts(self.graph)
+
+    @cached_property
+    def order(self) -> OrderFacts:
+        """Order, repetition and skip connections."""
+        return OrderFacts(self.facts)
 
     @cached_property
     def profile(self) -> NetworkProfile:

@@ -68,6 +68,11 @@ def groups_in(text: str) -> list[tuple[int, int, str]]:
     return kept
 
 
+def group_named(name: str) -> str:
+    """The group of layers that a name in lower case stands for, all of its words; empty for none."""
+    return next((group for group, pattern in _PATTERNS.items() if pattern.fullmatch(name)), "")
+
+
 def has_group(numbers: NetworkNumbers, group: str) -> Fact:
     """Whether the network has layers of a group of `LAYER_GROUPS`; None where a missing part could hold them."""
     nodes = group_nodes(numbers, group)

@@ -16,7 +16,7 @@ from .ops_archbert import INPUT_OP, OUTPUT_OP
 MODALITIES = ("vision", "text", "audio")
 CLOSE, FAR = 0.05, 0.25
 """Parameters are said to be a number within the first share of it, and not to be it beyond the second."""
-_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq,
 }  # fmt: skip
 _NOUNS = {
@@ -106,7 +106,7 @@ def _compared(fact: Fact, question: NumberQuestion) -> NumberAnswer:
         if CLOSE < off < FAR:
             return NumberAnswer((), (), f"it is {values[0]:,}; whether that counts as the number is open")
         return NumberAnswer(("yes" if off <= CLOSE else "no",), fact.nodes)
-    found = {_RELATIONS[question.relation](value, question.value) for value in values or (0,)}
+    found = {COMPARISONS[question.relation](value, question.value) for value in values or (0,)}
     if len(found) != 1:
         return NumberAnswer((), (), f"parts of the network differ: {', '.join(f'{value:,}' for value in values)}")
     return NumberAnswer(("yes" if found.pop() else "no",), fact.nodes)

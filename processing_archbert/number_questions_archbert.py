@@ -146,13 +146,14 @@ _DTYPES = {
 _UNITS = {"k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "b": 10**9, "billion": 10**9, "g": 10**9,
           "giga": 10**9, "t": 10**12, "trillion": 10**12}  # fmt: skip
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?|[a-z]+) ?(?P<unit>k|m|b|g|t|thousand|million|billion|trillion)?"
-_RELATIONS: tuple[tuple[str, str], ...] = (
+RELATIONS: tuple[tuple[str, str], ...] = (
     (">=", r"at least|no (?:fewer|less) than|not (?:fewer|less) than|a minimum of"),
     ("<=", r"at most|no more than|not more than|up to"),
     (">", r"more than|over|above|greater than|larger than|bigger than|wider than|deeper than|exceed(?:s|ing)?"),
     ("<", r"fewer than|less than|under|below|smaller than|narrower than|shallower than"),
     ("=", r"exactly|equal to|precisely"),
 )
+"""Relation -> words before the number that something is compared with."""
 _HOW = "many much large big wide deep long tall heavy small high low often fast slow expensive far costly dense sparse"
 _WANTED = (
     "number count amount total sum size sizes dimension dimensions dimensionality dim width depth length height ratio "
@@ -309,7 +310,7 @@ def without_sizes(plain: str) -> tuple[str, int, str]:
 def _compared(plain: str) -> tuple[str, str, float] | None:
     """A yes-or-no question without its comparison, and that; None where it compares with no number."""
     plain = _YES_OR_NO.sub("", plain, count=1).strip()
-    for relation, words in (*_RELATIONS, ("=", "")):
+    for relation, words in (*RELATIONS, ("=", "")):
         for match in re.finditer(rf"\b(?:{words}) ?{_NUMBER}(?!\w)" if words else rf"\b{_NUMBER}(?!\w)", plain):
             number = match["number"]
             named = number_named(number) if number.isalpha() else float(number)

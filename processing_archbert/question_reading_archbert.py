@@ -24,9 +24,10 @@ class ReadQuestion(NamedTuple):
 
     Attributes:
         kind: `closed` (a type of `QUESTION_TYPES`), `number` (one of `QUANTITIES`), `holds` (whether a property or
-            layer is there), `count` (layers of a kind or category), `category_types`, `category_kernels`, or
-            `unanswerable` (no graph can tell).
-        name: type, quantity or property; of what cannot be answered the word that says so.
+            layer is there), `count` (layers of a kind or category), `category_types`, `category_kernels`,
+            `topic` and `structure` (read by others), or `unanswerable` (no graph can tell).
+        name: type, quantity, property or topic, what a `StructureQuestion` asks; of what cannot be answered the word
+            that says so.
         subject: layer, category or scope; empty for none.
     """
 
