@@ -3,7 +3,8 @@ Evaluates the product, `archbert ask`, on questions about real networks of unsee
 
     python examples/run_product_aqa.py --configs aqa,aqa_modern --splits test --results runs/product-aqa.json
 
-An answer is right where its set is the true set; a refusal (`cannot_tell`) is no answer, and counted by itself.
+An answer is right where its set is the true set; a refusal (`cannot_tell`) is right where nothing can be told of a
+graph, else it is no answer, and counted by itself.
 Without `--model` nothing is predicted: what cannot be computed is refused. The product reads the graph alone.
 """
 
@@ -28,6 +29,8 @@ from training_loop import print_table
 
 REFUSED = "cannot_tell"
 """Basis of a refusal."""
+UNKNOWABLE = "cannot tell"
+"""The true answer where no graph shows what is asked: a refusal is right."""
 WHOLE = "full"
 """View of questions on the whole graph; those on parts of it are left out."""
 
@@ -46,7 +49,7 @@ def outcome(answered: Any, row: Mapping[str, Any]) -> str:
         row: a question with its `answers` and its `question_type`.
     """
     if answered.basis == REFUSED:
-        return REFUSED
+        return "right" if row["answers"] == [UNKNOWABLE] else REFUSED
     rounded = row["question_type"] in ROUNDED_TYPES
     given = {plain(answer.text, rounded) for answer in answered.answers}
     return "right" if given == {plain(answer, rounded) for answer in row["answers"]} else "wrong"
@@ -65,7 +68,7 @@ def plain(answer: str, rounded: bool = False) -> str:
     text = re.sub(r" \([^()]*\)$", "", answer.strip().lower())
     absent = _ABSENT.fullmatch(text)
     if absent:
-        return f"no {absent[1].removesuffix(' per token')}"
+        return f"no {absent[1].removesuffix(' per token').removesuffix(' layer')}"
     if text.endswith(" by stage"):
         stages = set(text.removesuffix(" by stage").split(", "))
         text = stages.pop() if len(stages) == 1 else text

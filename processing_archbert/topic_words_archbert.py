@@ -86,7 +86,8 @@ CONCEPTS: tuple[tuple[str, str], ...] = (
         r"(?:without (?:a |any )?(?:sliding |local |attention )?window(?:s|ing)?|(?:have |has |with )?no (?:sliding |"
                    r"local |attention )?windows?|(?:the )?(?:whole|entire|full|complete) (?:context|sequence|"
                    r"input|text)|"
-                   r"(?:full|global|unrestricted|unlimited|dense)(?= attention| self attention| layers?)|globally|"
+                   r"(?:full|global|unrestricted|unlimited)(?= attention| self attention| layers?)|globally|"
+                   r"dense(?= attention| self attention)|"
                    r"(?:to|over|at) (?:all|every) (?:tokens?|positions?))"),
     ("window", r"(?:(?:sliding|local|attention|fixed|limited) )*windows?(?: size| width| length| span)?|windowed|"
                r"(?:attention )?span"),
