@@ -32,7 +32,7 @@ CASE_SECONDS, MEMORY_LIMIT = 20, 3 << 30
 """Of one input, and of the whole process with its libraries."""
 GIVEN = "given.txt"
 """File with the names of the inputs that a target begins with."""
-MAX_BYTES, MAX_KEPT_BYTES = 1 << 16, 50_000
+MAX_BYTES, MAX_KEPT_BYTES = 1 << 16, 20_000
 """Of one input, and of all that is kept of one target for what it reaches."""
 STARTING_SECONDS, MAX_FAILURES = 120, 20
 PACKAGES = ("processing_archbert", "archbert")
