@@ -378,9 +378,9 @@ def test_what_a_graph_shows_is_told_from_what_it_does_not(trained: Path, tvhf: s
     )  # fmt: skip
     networks = run_reasoning.open_task(options).networks("test")
     name = next(iter(networks.index))
-    linear = networks.split.facts[0].graph.op_types.count("Linear")
-    texts = (f"It has {linear} Linear layers.", f"It has {linear + 1} Linear layers.", "People like it.",
-             f"People like its {linear} Linear layers.")  # fmt: skip
+    size = networks.split.facts[0].graph.num_parameters
+    texts = (f"It has {size} parameters.", f"It has {2 * size + 1} parameters.", "People like it.",
+             f"People like its {size} parameters.")  # fmt: skip
     found = real_evaluation.graph_evidence(networks, [{"arch_id": name, "text": text} for text in texts])
     assert found.tolist() == [DECIDED, -DECIDED, 0.0, PARTLY_RIGHT]
 
