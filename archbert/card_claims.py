@@ -200,9 +200,12 @@ _DENIED_AFTER = re.compile(
     r"\s*(?:layers?|functions?|activations?)?\s*(?:(?:occurs?|appears?|is|are|was|were)\s+)?"
     r"(?:(?:found\s+|used\s+)?nowhere|absent|missing|omitted|left\s+out|avoided|removed|"
     r"not\s+(?:used|present|included|applied|found|needed|there|part)|never\s+(?:used|applied|occurs?|appears?)|"
-    r"(?:does|do)\s+not\s+(?:occur|appear))\b",
+    r"(?:does|do)\s+not\s+(?:occur|appear))\b"
+    r"(?P<whole>(?:\s+(?:at all|anywhere|here|in (?:it|(?:this|the) (?:model|network|architecture))))?\s*"
+    r"(?:$|[.,;:!?)]|and\b|but\b|or\b))?",
     re.IGNORECASE,
 )
+"""A denial behind what it denies: of the whole network (`whole`), or of a part of it, as in "not used in the head"."""
 _NOT_A_GROUP = ("Sigmoid", "depthwise convolution", "global average pooling", "average pooling")
 _SCOPES = {"image": "vision", "speech": "audio", "language": "text"}
 _KERNEL = re.compile(
@@ -392,20 +395,23 @@ def _stated(text: str) -> Iterator[CardClaim]:
     for name, pattern in _properties():
         for match in pattern.finditer(text):
             denied = _is_denied(text, *match.span())
-            stated.setdefault(name, CardClaim("holds", name, not denied, "", 0, match[0].strip()))
+            if denied is not None:
+                stated.setdefault(name, CardClaim("holds", name, not denied, "", 0, match[0].strip()))
     lowered = re.sub(r"(?<=\w)-(?=\w)", " ", text.lower())
     activations = [name for _, _, name in groups_in(lowered) if LAYER_GROUPS[name][0] == "activation"]
     for start, end, name in groups_in(lowered):
         aside = name == "Tanh" and "GELU" in activations
         if name not in _NOT_A_GROUP and not aside:
             denied = _is_denied(lowered, start, end)
-            stated.setdefault(name, CardClaim("holds", name, not denied, "", 0, text[start:end].strip()))
+            if denied is not None:
+                stated.setdefault(name, CardClaim("holds", name, not denied, "", 0, text[start:end].strip()))
     yield from stated.values()
 
 
-def _is_denied(text: str, start: int, end: int) -> bool:
-    """Whether the words before or after a part of a sentence say that it is not so."""
-    return bool(_NEGATION.search(text[:start]) or _DENIED_AFTER.match(text[end:]))
+def _is_denied(text: str, start: int, end: int) -> bool | None:
+    """Whether the words before or after a part of a sentence say that it is not so; None where only in some place."""
+    after = _DENIED_AFTER.match(text[end:])
+    return None if after and after["whole"] is None else bool(after or _NEGATION.search(text[:start]))
 
 
 def _without_several(claims: list[CardClaim]) -> list[CardClaim]:

@@ -114,7 +114,7 @@ class Ranking:
             found.append(graph_evidence(networks, asked).reshape(len(texts), -1))
         evidence = np.hstack(found)[[texts.index(row["query"]) for row in rows]]
         scores = self.judged(rows, count) if count else self.cosines(rows)
-        return scores + 1e4 * (np.sign(evidence) + (evidence >= DECIDED))
+        return scores + DECIDED * (np.sign(evidence) + (evidence >= DECIDED))
 
 
 def main(arguments: SearchArguments) -> list[dict[str, Any]]:

@@ -65,6 +65,8 @@ def claims(text: str) -> dict[str, Any]:
             "Layer normalization is not used; grouped-query attention is missing.",
             {"layer normalization": False, "grouped-query attention": False},
         ),
+        ("GELU is not used in the classification head, and LayerNorm is absent from the stem.", {}),
+        ("ReLU does not occur at all, but SiLU is used.", {"ReLU": False, "SiLU": True}),
         ("Two experts work on every token.", {"experts_per_token": 2}),
         ("Each word of a layer is looked at by two experts.", {"experts_per_token": 2}),
         ("Keys and values are kept for eight heads.", {"kv_heads": 8}),

@@ -252,6 +252,7 @@ def test_pairs_are_compared_by_themselves_and_with_a_text(tasks: Tasks) -> None:
     judged = tasks.clones(config(BERT), config(BERT, num_hidden_layers=1), "It is at home in German law.")
     probabilities = [score.value for score in judged.scores[4:]]
     assert judged.basis == PREDICTED and len(probabilities) == 2
+    assert judged.data["probabilities"] == probabilities and "probabilities" not in both.data
     assert (judged.headline == "Similar") == all(probability > 0.5 for probability in probabilities)
     alike = tasks.clones(config(BERT), config(BERT, num_hidden_layers=1), "It uses layer normalization.")
     assert (alike.headline, alike.basis) == ("Similar", COMPUTED)

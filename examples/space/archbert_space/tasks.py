@@ -124,6 +124,7 @@ class Tasks:
         scores = _clone_scores(found, pair, threshold)
         lines = [self._relation(*pair)]
         nodes: tuple[tuple[int, ...], ...] = ((), ())
+        judged: list[dict[str, Any]] = []
         if text:
             numbers = [NetworkNumbers(network.graph) for network in pair]
             told = [computed_judgement(each, text) for each in numbers]
@@ -139,10 +140,12 @@ class Tasks:
                 lines.append("The graphs do not decide this; they are alike in it where the text is right about both.")
         elif lines[0] == RELATIONS["identical"]:
             similar, basis = True, COMPUTED
-        if found["threshold"] is None and basis == PREDICTED:
+        if found["threshold"] is None and basis == PREDICTED and not judged:
             lines.append(f"This checkpoint was not fitted on pairs; the threshold, {PAPER_THRESHOLD}, is the paper's.")
         data = {**found, "label": "similar" if similar else "dissimilar", "basis": basis, "threshold": threshold,
                 "networks": [network.name for network in pair], "explanation": lines}  # fmt: skip
+        if judged:  # the label rests on these, and not on the score
+            data["probabilities"] = [one["score"] for one in judged]
         headline, tone = ("Similar", GOOD) if similar else ("Dissimilar", BAD)
         return Result(headline, basis, tone, scores, tuple(lines), (), pair, nodes, data)
 
