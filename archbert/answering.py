@@ -26,8 +26,6 @@ from processing_archbert.question_reading_archbert import names_something
 from processing_archbert.questions_archbert import KERNEL_ANSWERS
 
 MIN_PROBABILITY = 0.5
-MIN_TOPIC_PROBABILITY = 0.8
-"""Of the reading of a question by a checkpoint, for the answer to be given."""
 _CANDIDATES = 20
 _KERNEL = re.compile(r"\bkernels?\b", re.IGNORECASE)
 _NOT_COUNTED = (
@@ -35,6 +33,11 @@ _NOT_COUNTED = (
     "sizes, vocabulary, cache, window, experts, inputs and outputs of the whole network or of its encoder, decoder, "
     "text or vision part"
 )
+_HOW_MANY = re.compile(r"\bhow (?:many|far|often|long)\b", re.IGNORECASE)
+_ONE_OF_SEVERAL = re.compile(
+    r"\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d+(?:st|nd|rd|th))\b", re.IGNORECASE
+)
+_NOT_PLACED = "it asks about one layer or block among several, and could not be read with certainty"
 _NOT_DECIDED = "it asks for yes or no, and what it asks about could not be read with certainty"
 _EXAMPLES = '"Which pooling is used?" or "How many layers are there?"'
 
@@ -121,10 +124,12 @@ class Answerer:
         looked_up = self._looked_up(question) if self.model is not None else None
         if looked_up is not None:
             return looked_up
-        if asks_number(question) and not _KERNEL.search(question):
+        if asks_number(question) and (not _KERNEL.search(question) or _HOW_MANY.search(question)):
             return Answered(question, CANNOT_TELL, (), reason=_NOT_COUNTED)
         if asks_yes_or_no(question):
             return Answered(question, CANNOT_TELL, (), reason=_NOT_DECIDED)
+        if _ONE_OF_SEVERAL.search(question):
+            return Answered(question, CANNOT_TELL, (), reason=_NOT_PLACED)
         if not names_something(question):
             reason = f"the question names nothing that a network has; ask in English, such as {_EXAMPLES}"
             return Answered(question, CANNOT_TELL, (), reason=reason)
@@ -135,7 +140,7 @@ class Answerer:
         return self._predicted(question)
 
     def _looked_up(self, question: str) -> Answered | None:
-        """What a checkpoint takes a question for, looked up in the graph; None where it is not sure."""
+        """What a checkpoint takes a question for, looked up in the graph; None where it takes it for nothing."""
         from .cli_output import CommandError
 
         try:
@@ -143,7 +148,7 @@ class Answerer:
         except CommandError:  # no checkpoint at hand: a question that cannot do without says so
             return None
         topic, score = found[0].get("topic", ""), float(found[0]["score"])
-        if not topic or score < MIN_TOPIC_PROBABILITY:
+        if not topic:
             return None
         if found[0]["answer"] == NOT_SHOWN:
             reason = "this graph does not show it with certainty"

@@ -62,7 +62,7 @@ class TopicArguments:
     init_from: str = field(default="hub/models/archbert-small", metadata={"help": "checkpoint that gets the head"})
     output_dir: str = field(default="runs/topics", metadata={"help": "where the checkpoint is written"})
     real_data: str = field(default="hub/datasets/tvhf", metadata={"help": "folder of TVHF"})
-    others: int = field(default=1500, metadata={"help": "questions of no topic that are taken from the data set"})
+    others: int = field(default=200, metadata={"help": "questions of no topic, of each type of the data set, at most"})
     epochs: int = field(default=60, metadata={"help": "times that every wording is learned from"})
     batch_size: int = field(default=256, metadata={"help": "wordings of a step"})
     learning_rate: float = field(default=3e-3, metadata={"help": "highest learning rate"})
@@ -116,7 +116,7 @@ def read_wordings(data: Path, others: int, seed: int) -> list[Wording]:
 
     Args:
         data: folder of TVHF.
-        others: questions of `OTHER_CONFIGS`.
+        others: questions of each type of `OTHER_CONFIGS`, at most.
         seed: of subjects and of these questions.
     """
     rng = random.Random(seed)
@@ -124,12 +124,12 @@ def read_wordings(data: Path, others: int, seed: int) -> list[Wording]:
         Wording(row["question_type"], DATA_SET, row["question"]) for row in read_rows(data, "aqa_modern", "train")
     ]
     for config in OTHER_CONFIGS:
-        rows = read_rows(data, config, "train")
-        texts = sorted({row["question"] for row in rows if row["question_type"] not in LIKE_TOPICS})
-        found += [
-            Wording(NO_TOPIC, DATA_SET, text)
-            for text in rng.sample(texts, min(len(texts), others // len(OTHER_CONFIGS)))
-        ]
+        by_type: dict[str, set[str]] = defaultdict(set)
+        for row in read_rows(data, config, "train"):
+            by_type[row["question_type"]].add(row["question"])
+        for name in sorted(set(by_type) - set(LIKE_TOPICS)):
+            texts = sorted(by_type[name])
+            found += [Wording(NO_TOPIC, DATA_SET, text) for text in rng.sample(texts, min(len(texts), others))]
     for line in WORDINGS.read_text(encoding="utf-8").splitlines():
         topic, writer, text = line.split("\t")
         found.append(Wording(topic, writer, text.replace("{S}", rng.choice(SUBJECTS))))

@@ -15,6 +15,8 @@ from .topic_answers_archbert import topic_answer
 from .topic_questions_archbert import worded_topic
 
 ANSWER_THRESHOLD = 0.5
+LISTED_TOPICS = ("activation", "norm_kind", "head_pooling", "block_kernels")
+"""Topics of which the list of answers knows as much, where the graph does not decide the one that is meant."""
 NOT_SHOWN = "cannot tell"
 """The answer to a question whose topic the graph does not show with certainty."""
 
@@ -109,6 +111,8 @@ class ArchitectureQuestionAnsweringPipeline(ArchitecturePipeline):
             return None
         numbers = networks.setdefault(id(graph), NetworkNumbers(graph))
         found = topic_answer(numbers.profile, question)
+        if found is None and topic in LISTED_TOPICS:
+            return None
         answers = (NOT_SHOWN,) if found is None else found.answers
         return [{"answer": answer, "score": float(score), "topic": topic} for answer in answers]
 

@@ -122,9 +122,18 @@ def test_the_product_says_how_it_read_a_question(folders: dict[int, str], tmp_pa
     found = Answerer(graph, predictor=ask).answer(UNREAD)
     assert (found.basis, found.answers[0].text, found.read_as) == ("predicted", "4", "num_heads")
     assert Answerer(graph, predictor=ask).answer("How wide are its hidden states?").basis == "computed"
-    unsure = archbert.pipeline("architecture-question-answering", saved(tmp_path, 1, sure=2.0), device="cpu")
+    unsure = archbert.pipeline("architecture-question-answering", saved(tmp_path, 1, sure=1.0), device="cpu")
     assert Answerer(graph, predictor=unsure).answer(UNREAD).read_as == ""
     assert Answerer(graph, model=None).answer(UNREAD).basis == "cannot_tell"
+
+
+@pytest.mark.parametrize("question", [
+    "To which operation does the fifth linear layer pass its result?",
+    "How many pixels wide is the kernel that it meets the image with, would you say?",
+])  # fmt: skip
+def test_the_list_of_answers_is_not_asked_for_places_and_numbers(folders: dict[int, str], question: str) -> None:
+    ask = archbert.pipeline("architecture-question-answering", folders[0], device="cpu")
+    assert Answerer(load_architecture(ResNetConfig()), predictor=ask).answer(question).basis == "cannot_tell"
 
 
 def test_the_command_line_says_it(folders: dict[int, str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -147,7 +156,7 @@ def test_wordings_are_of_topics_that_are_answered() -> None:
     rows = [line.split("\t") for line in script.WORDINGS.read_text(encoding="utf-8").splitlines()]
     assert {len(row) for row in rows} == {3}
     topics = {row[0] for row in rows}
-    assert topics - {script.NO_TOPIC} <= set(TOPIC_NAMES) and len(topics) == 55
+    assert topics - {script.NO_TOPIC} <= set(TOPIC_NAMES) and len(topics) == 57
     texts = [row[2].lower() for row in rows]
     assert len(texts) == len(set(texts))
 
