@@ -6,6 +6,7 @@ single task does. One encoding of a graph serves all labels of its block, and a 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from captions import caption_batch
 from real_claims import CLAIM_KINDS, Claim
-from real_networks import Group, RealNetworks
+from real_networks import ALIKE, UNALIKE, Group, RealNetworks
 from real_statements import MadeStatement, join_facts
 
 from blocks import ANSWER_IDS, IGNORED
@@ -86,6 +87,9 @@ class RealBlocks:
         siblings: architectures of one family that are drawn together.
         matched: part of the blocks of which half the architectures are those of matched groups of `descriptions`,
             with the statements of these groups among those of the block.
+        paired: part of the blocks whose architectures are those of labelled pairs of `clones`: each with one that is
+            alike and one that is not. Two of one family are often alike, and hard pairs that are not are rarely
+            drawn otherwise.
         seed: of what is drawn.
         op_replacement: part of the op types that are given by the pieces of their names.
     """
@@ -101,18 +105,20 @@ class RealBlocks:
         made: float = 0.5,
         siblings: int = 3,
         matched: float = 0.6,
+        paired: float = 0.0,
         seed: int = 0,
         op_replacement: float = 0.0,
     ) -> None:
         self.networks, self.processor = networks, processor
         self.graphs, self.statements, self.questions = min(graphs, len(networks.rows)), statements, questions
-        self.made, self.siblings, self.matched = made, siblings, matched
+        self.made, self.siblings, self.matched, self.paired = made, siblings, matched, paired
         self.seed, self.op_replacement = seed, op_replacement
         self.clones = networks.clone_labels()
         self.truth = networks.split.answers() if questions else None
         self._said = np.stack([said.cells for said in networks.said])
         self._facts = np.stack([fact.cells for fact in networks.facts])
         self._families = list(networks.families.values())
+        self._partners = _partners(networks) if paired else {}
         self._tokens = networks.split.token_counts()
 
     def __call__(self, block: int) -> dict[str, torch.Tensor]:
@@ -139,6 +145,8 @@ class RealBlocks:
         count = max(2, round(self.graphs * share))
         small = np.flatnonzero(self._tokens <= (limit or self._tokens.max()))
         fitting = set(small.tolist()) if len(small) >= count else set(range(len(self._tokens)))
+        if self.paired and rng.random() < self.paired:
+            return np.array(self._paired(rng, fitting, count), dtype=np.int64), []
         groups = self._matched_groups(rng, fitting, count // 2) if rng.random() < self.matched else []
         chosen = list(dict.fromkeys(side for group in groups for side in (group.right, group.wrong)))
         for family in rng.permutation(len(self._families)).tolist():
@@ -148,6 +156,18 @@ class RealBlocks:
                 break
         rest = [index for index in rng.permutation(sorted(fitting)).tolist() if index not in set(chosen)]
         return np.array([*chosen, *rest][:count], dtype=np.int64), [group.said for group in groups]
+
+    def _paired(self, rng: np.random.Generator, fitting: set[int], count: int) -> list[int]:
+        """Architectures that fit, each drawn one with a labelled partner of either side."""
+        chosen: dict[int, None] = {}
+        for anchor in rng.permutation(sorted(fitting & self._partners.keys())).tolist():
+            sides = [[partner for partner in side if partner in fitting] for side in self._partners[anchor]]
+            if all(sides):
+                chosen |= dict.fromkeys([anchor, *(int(rng.choice(side)) for side in sides)])
+            if len(chosen) >= count:
+                break
+        rest = [index for index in rng.permutation(sorted(fitting)).tolist() if index not in chosen]
+        return [*chosen, *rest][:count]
 
     def _matched_groups(self, rng: np.random.Generator, fitting: set[int], count: int) -> list[Group]:
         """Groups of architectures that fit, of about `count` architectures."""
@@ -224,6 +244,16 @@ class RealBlocks:
         result["similarity_labels"] = torch.cat([torch.full((asked * graphs,), torch.nan), truth.flatten()])
         result["similarity_weights"] = torch.cat([torch.zeros(asked * graphs), torch.as_tensor(weights).flatten()])
         return result
+
+
+def _partners(networks: RealNetworks) -> dict[int, tuple[list[int], list[int]]]:
+    """Architecture -> those that are labelled as alike, and as not alike, in pairs with it."""
+    found: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for first, second, value in networks.clone_pairs():
+        if value in (ALIKE, UNALIKE):
+            for one, other in ((first, second), (second, first)):
+                found[one][int(value == UNALIKE)].append(other)
+    return dict(found)
 
 
 def _readings(asked: int, said: list[tuple[Claim, ...]]) -> dict[str, torch.Tensor]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
-from multitask import Mixture, RealBlocks
-from multitask_loop import MultitaskTrainer, optimizer_of
+from multitask import REAL_CLAIM_TYPES, Mixture, RealBlocks
+from multitask_loop import MultitaskTrainer, add_claim_types, optimizer_of
 from real_networks import RealNetworks, load_real
 
 from archbert.verification import statement_evidence
@@ -131,10 +131,11 @@ def open_task(arguments: RealTaskArguments, **losses: float) -> RealTask:
     model, processor = load_model(arguments.init_from, overrides, arguments.attn_implementation)
     task = RealTask(arguments, accelerator, model, processor, read_clusters(arguments.real_data))
     if arguments.max_steps:
+        add_claim_types(model, REAL_CLAIM_TYPES)  # a checkpoint may know those of generated networks only
         blocks = RealBlocks(
             task.networks("train"), processor, graphs=arguments.graphs_per_step,
             statements=arguments.statements_per_step, questions=getattr(arguments, "questions_per_step", 0),
-            made=arguments.made_share, seed=arguments.seed,
+            made=arguments.made_share, paired=getattr(arguments, "paired_share", 0.0), seed=arguments.seed,
             op_replacement=arguments.op_replacement,
         )  # fmt: skip
         optimizer = optimizer_of(model, arguments, SHARED_RATE)

@@ -112,12 +112,19 @@ class RealNetworks:
         paradigm = np.array([str(row["paradigm"]) for row in self.rows])
         cluster = np.array(self.clusters)
         labels[(paradigm[:, None] != paradigm) & (cluster[:, None] != cluster)] = UNALIKE
-        for row in load_rows(str(self.folder), "clones", self.name):
-            pair = [self.index.get(row[key]) for key in ("arch_id_a", "arch_id_b")]
-            if None not in pair and pair[0] != pair[1]:
-                value = ALIKE if row["label"] == 1 else UNALIKE if row["label"] == 0 else np.nan
-                labels[pair[0], pair[1]] = labels[pair[1], pair[0]] = value
+        for first, second, value in self.clone_pairs():
+            labels[first, second] = labels[second, first] = value
         return labels
+
+    def clone_pairs(self) -> list[tuple[int, int, float]]:
+        """The pairs of `clones`: two architectures, and `ALIKE`, `UNALIKE` or NaN."""
+        known = {1: ALIKE, 0: UNALIKE}
+        found = []
+        for row in load_rows(str(self.folder), "clones", self.name):
+            first, second = (self.index.get(row[key]) for key in ("arch_id_a", "arch_id_b"))
+            if first is not None and second is not None and first != second:
+                found.append((first, second, known.get(row["label"], np.nan)))
+        return found
 
     def _files(self) -> list[Path]:
         return sorted((self.folder / "architectures").glob(f"{self.name}-*.parquet"))

@@ -55,6 +55,10 @@ class CloneArguments(RealTaskArguments):
     """Arguments of clone detection."""
 
     output_dir: str = field(default="runs/clones", metadata={"help": "where everything is written"})
+    statements_per_step: int = field(default=4, metadata={"help": "statements of a block, beside its pairs"})
+    paired_share: float = field(
+        default=1.0, metadata={"help": "part of the blocks that are made of labelled pairs, not of families"}
+    )
 
 
 def main(arguments: CloneArguments) -> list[dict[str, Any]]:

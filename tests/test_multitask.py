@@ -36,6 +36,7 @@ from tiny_tvhf import write_tiny_tvhf
 import blocks
 from archbert.verification import DECIDED, PARTLY_RIGHT
 from dataset_scripts.autonet import build_tokenizer
+from dataset_scripts.autonet.claims_autonet import CLAIM_TYPES
 from dataset_scripts.autonet.generate_autonet import generate
 from modeling_archbert import ArchBertForPreTraining, ArchBertForSequenceClassification, ArchBertModel
 from modeling_archbert.heads_archbert import clone_loss, contrastive_loss
@@ -210,6 +211,25 @@ def test_pairs_of_the_data_are_alike_as_labelled(networks: real_networks.RealNet
     for row in labelled:
         first, second = networks.index[row["arch_id_a"]], networks.index[row["arch_id_b"]]
         assert labels[first, second] == labels[second, first] == row["label"]
+
+
+def test_blocks_of_pairs_hold_a_labelled_partner_of_either_side(
+    networks: Any, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks.split.encode(ArchBertProcessor.from_pretrained(trained))
+    anchor, alike, other = np.argsort(networks.split.token_counts())[:3].tolist()
+    pairs = [(alike, anchor, real_networks.ALIKE), (anchor, other, real_networks.UNALIKE), (alike, other, np.nan)]
+    monkeypatch.setattr(networks, "clone_pairs", lambda: pairs)
+    paired, plain = (
+        real_blocks(networks, ArchBertProcessor.from_pretrained(trained), paired=share, graphs=9, matched=0.0)
+        for share in (1.0, 0.0)
+    )
+    for seed in range(6):
+        chosen, matched = paired.chosen_graphs(np.random.default_rng(seed))
+        assert {anchor, alike, other} <= {*chosen.tolist()} and not matched
+        assert len({*chosen.tolist()}) == len(chosen)
+    drawn = [plain.chosen_graphs(np.random.default_rng(seed))[0] for seed in range(6)]
+    assert not all({anchor, alike, other} <= {*chosen.tolist()} for chosen in drawn)
 
 
 def test_blocks_depend_on_number_and_seed_alone(networks: real_networks.RealNetworks, trained: Path) -> None:
@@ -401,6 +421,26 @@ def test_clones_are_evaluated_at_both_thresholds(trained: Path, tvhf: str, tmp_p
     assert pairs["results"][run_clone_detection.CALIBRATED]["threshold"] == pytest.approx(stored, abs=1e-3)
     assert {"a floor", run_clone_detection.TUNED} <= {row["method"] for row in pairs["rows"]}
     assert any(table["title"].startswith("BACD") for table in tables)
+
+
+def test_clones_are_learned_from_a_checkpoint_of_generated_networks_alone(
+    trained: Path, tvhf: str, tmp_path: Path
+) -> None:
+    before = tmp_path / "before"
+    shutil.copytree(trained, before, ignore=shutil.ignore_patterns("checkpoints"))
+    model = ArchBertForPreTraining.from_pretrained(before)
+    head, known = model.reasoning_head, len(CLAIM_TYPES)
+    fewer = torch.nn.Linear(head.types.in_features, 1 + known)
+    fewer.load_state_dict({name: value[: 1 + known] for name, value in head.types.state_dict().items()})
+    head.types, model.config.claim_types, model.config.clone_threshold = fewer, list(CLAIM_TYPES), None
+    model.save_pretrained(before)
+    tables = evaluate(
+        run_clone_detection, run_clone_detection.CloneArguments, before, tvhf, tmp_path / "after", max_steps=2,
+        graphs_per_step=6,
+    )  # fmt: skip
+    config = ArchBertModel.from_pretrained(tmp_path / "after").config
+    assert {table["steps"] for table in tables} == {2} and config.clone_threshold is not None
+    assert config.claim_types == list(multitask.REAL_CLAIM_TYPES)
 
 
 def test_search_ranks_the_networks_of_the_pool(trained: Path, tvhf: str, tmp_path: Path) -> None:
