@@ -1,0 +1,1 @@
+../../../processing_archbert/part_answers_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/sound_towers_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/topic_questions_archbert.py

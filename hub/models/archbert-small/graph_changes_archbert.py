@@ -1,0 +1,1 @@
+../../../processing_archbert/graph_changes_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/graph_diff_words_archbert.py

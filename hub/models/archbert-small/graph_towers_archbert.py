@@ -1,0 +1,1 @@
+../../../processing_archbert/graph_towers_archbert.py

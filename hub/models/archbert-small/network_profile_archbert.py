@@ -1,0 +1,1 @@
+../../../processing_archbert/network_profile_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/number_questions_archbert.py

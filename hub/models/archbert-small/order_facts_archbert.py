@@ -1,0 +1,1 @@
+../../../processing_archbert/order_facts_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/stated_facts_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/topics_archbert.py

@@ -1,0 +1,1 @@
+../../../processing_archbert/whole_network_archbert.py
