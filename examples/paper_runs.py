@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -116,13 +116,16 @@ class PaperArguments(TrainingArguments):
     op_replacement: float = field(default=0.0, metadata={"help": "as in the other trainings"})
 
 
+_Arguments = TypeVar("_Arguments", bound=PaperArguments)
+
+
 class CpuTrainer(Trainer):
     """A `Trainer` whose budget is CPU time, so that other work on the machine does not shorten a training."""
 
     clock = staticmethod(time.process_time)
 
 
-def run_arguments(arguments: PaperArguments, run: PaperRun) -> PaperArguments:
+def run_arguments(arguments: _Arguments, run: PaperRun) -> _Arguments:
     """Arguments of the training of a run: the preset paper has its own learning rate and its Adam."""
     paper = run.name == PAPER
     return replace(
@@ -131,7 +134,7 @@ def run_arguments(arguments: PaperArguments, run: PaperRun) -> PaperArguments:
     )  # fmt: skip
 
 
-def half_arguments(arguments: PaperArguments, rate: float) -> PaperArguments:
+def half_arguments(arguments: _Arguments, rate: float) -> _Arguments:
     """Arguments to try a learning rate with: half the budget."""
     budget = (arguments.time_budget or 0) / 2
     return replace(arguments, learning_rate=rate, paper_learning_rate=rate, time_budget=budget)

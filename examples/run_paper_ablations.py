@@ -11,8 +11,8 @@ from the same architectures for `--time_budget` seconds of CPU time of one threa
 AQA: questions about AutoNet, answered for unseen architectures, beside what the question alone gives away. The
 uni-modal model is asked all questions about one and the same small graph.
 
-AC: sentences about AutoNet, or about real networks (TVHF), written greedily for unseen architectures; beside captions
-that do not look at the graph. The uni-modal decoder reads one and the same small graph.
+AC: sentences about AutoNet, or about real networks (TVHF), written greedily for unseen architectures, beside a
+constant caption and that of the nearest training graph. The uni-modal decoder reads one and the same small graph.
 `python examples/paper_tables.py` prints the tables.
 """
 
@@ -72,8 +72,9 @@ class AblationArguments(PaperArguments):
     tasks: str = field(default="AQA,AC", metadata={"help": "with a comma between them"})
     libraries: str = field(default="autonet,tvhf", metadata={"help": "of captioning, what is trained on"})
     learning_rate: float = field(default=5e-4, metadata={"help": "highest learning rate of ArchBERT and ablations"})
-    questions_per_step: int = field(default=48, metadata={"help": "questions of a block"})
-    captions_per_step: int = field(default=16, metadata={"help": "captions of a block: half as many as sentences"})
+    graphs_per_step: int = field(default=8, metadata={"help": "architectures of a block"})
+    questions_per_step: int = field(default=24, metadata={"help": "questions of a block"})
+    captions_per_step: int = field(default=8, metadata={"help": "half of the sentences of a block"})
     limit_train: int | None = field(default=3000, metadata={"help": "training architectures of AutoNet"})
     limit_questions: int = field(default=100, metadata={"help": "unseen architectures that questions are about"})
     limit_captions: int = field(default=60, metadata={"help": "unseen architectures that captions are written for"})
@@ -86,14 +87,16 @@ class Trained(NamedTuple):
     Attributes:
         trainer: has the model.
         processor: what the model sees, see `SeenProcessor`.
-        train: the training architectures.
-        kept: those that were kept from training.
+        train: the architectures of the split `train`.
+        kept: those of them that learning rates are judged by, and answers calibrated on.
+        learned: how many of them were trained on.
     """
 
     trainer: CpuTrainer
     processor: SeenProcessor
     train: Any
     kept: Any
+    learned: int
 
     @property
     def model(self) -> Any:
@@ -115,7 +118,7 @@ def make_run(arguments: AblationArguments, run: PaperRun) -> dict[str, Any]:
     seen = _open(arguments, run, arguments.eval_split, limit(arguments))
     measured = measure(trained, seen)
     return {"task": run.task, **run_facts(run, trained.trainer), **measured,
-            "training_data": f"{len(_split(trained.train)) - len(_split(trained.kept))} architectures",
+            "training_data": f"{trained.learned} architectures",
             **provenance("run_paper_ablations.py", trained.trainer.accelerator, arguments.seed)}  # fmt: skip
 
 
@@ -138,10 +141,6 @@ def _open(arguments: AblationArguments, run: PaperRun, split: str, limit: int | 
     return (load_split if run.task == "AQA" else load_captioned)(source, split, limit, arguments.cache_dir)
 
 
-def _split(data: Split | Captioned) -> Split:
-    return data.split if isinstance(data, Captioned) else data
-
-
 def train_answers(arguments: AblationArguments, run: PaperRun) -> Trained:
     """A model that answers questions, calibrated on architectures that were kept from training."""
     accelerator = make_accelerator(arguments)
@@ -156,7 +155,7 @@ def train_answers(arguments: AblationArguments, run: PaperRun) -> Trained:
     )  # fmt: skip
     trainer = CpuTrainer(accelerator, model, blocks, run_arguments(arguments, run))
     trainer.train()
-    trained = Trained(trainer, seen, train, kept)
+    trained = Trained(trainer, seen, train, kept, len(fitted))
     config, rows = trained.model.config, kept.question_rows()
     logits = answer_logits(trained.model, seen, kept.encodings, rows, accelerator)
     config.answer_scale, config.answer_bias = calibrate_answers(logits, rows)
@@ -200,7 +199,7 @@ def train_captions(arguments: AblationArguments, run: PaperRun) -> Trained:
     )  # fmt: skip
     trainer = CpuTrainer(accelerator, model, blocks, run_arguments(arguments, run))
     trainer.train()
-    return Trained(trainer, seen, train, kept)
+    return Trained(trainer, seen, train, kept, len(fitted.split))
 
 
 def measure_captions(trained: Trained, unseen: Captioned) -> dict[str, Any]:
