@@ -256,6 +256,7 @@ class CaptionBlocks:
         captions: captions per block.
         seed: of what is drawn.
         shares: parts of the blocks with captions of each length.
+        like_size: networks of a block are of like size, so that little of it is padding.
     """
 
     def __init__(
@@ -269,16 +270,27 @@ class CaptionBlocks:
         captions: int,
         seed: int = 0,
         shares: Sequence[float] = LENGTH_SHARES,
+        like_size: bool = False,
     ) -> None:
         self.encodings, self.rows, self.processor, self.config = encodings, rows, processor, config
         self.graphs, self.captions, self.seed, self.shares = min(graphs, len(encodings)), captions, seed, shares
+        tokens = [encoding.num_tokens for encoding in encodings] if like_size else None
+        self._order = None if tokens is None else np.argsort(tokens, kind="stable")
 
     def __call__(self, block: int) -> dict[str, torch.Tensor]:
         """The block of this number: keyword arguments of `ArchBertForPreTraining`."""
         rng = np.random.default_rng([self.seed, block, 4])
-        chosen = rng.choice(len(self.encodings), self.graphs, replace=False).tolist()
+        chosen = self.chosen_graphs(rng)
         batch = self.processor.collate(None, [self.encodings[index] for index in chosen])
         written = caption_batch(
             self.processor, self.config, [self.rows.of([index]) for index in chosen], self.captions, rng, self.shares
         )
         return dict(batch) | written
+
+    def chosen_graphs(self, rng: np.random.Generator) -> list[int]:
+        """Networks of a block, all different: any, or neighbours in the order of sizes."""
+        if self._order is None:
+            return rng.choice(len(self.encodings), self.graphs, replace=False).tolist()
+        width = min(len(self._order), 3 * self.graphs)
+        first = int(rng.integers(len(self._order) - width + 1))
+        return rng.choice(self._order[first : first + width], self.graphs, replace=False).tolist()

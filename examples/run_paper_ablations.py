@@ -72,9 +72,10 @@ class AblationArguments(PaperArguments):
     tasks: str = field(default="AQA,AC", metadata={"help": "with a comma between them"})
     libraries: str = field(default="autonet,tvhf", metadata={"help": "of captioning, what is trained on"})
     learning_rate: float = field(default=5e-4, metadata={"help": "highest learning rate of ArchBERT and ablations"})
-    graphs_per_step: int = field(default=8, metadata={"help": "architectures of a block"})
+    graphs_per_step: int = field(default=8, metadata={"help": "architectures of a block of questions"})
     questions_per_step: int = field(default=24, metadata={"help": "questions of a block"})
-    captions_per_step: int = field(default=8, metadata={"help": "half of the sentences of a block"})
+    caption_graphs_per_step: int = field(default=4, metadata={"help": "architectures of a block of captions"})
+    captions_per_step: int = field(default=6, metadata={"help": "half of the sentences of a block"})
     limit_train: int | None = field(default=3000, metadata={"help": "training architectures of AutoNet"})
     limit_questions: int = field(default=100, metadata={"help": "unseen architectures that questions are about"})
     limit_captions: int = field(default=60, metadata={"help": "unseen architectures that captions are written for"})
@@ -194,8 +195,9 @@ def train_captions(arguments: AblationArguments, run: PaperRun) -> Trained:
     kept, fitted = _part(train, 0, min(first, KEPT_CAPTIONS)), _part(train, first, None)
     seen = SeenProcessor(processor, model.config, run.blind)
     blocks = CaptionBlocks(
-        fitted.split.encodings, fitted.rows, seen, model.config, graphs=arguments.graphs_per_step,
-        captions=arguments.captions_per_step, seed=arguments.seed, shares=[float(one == LENGTH) for one in LENGTHS],
+        fitted.split.encodings, fitted.rows, seen, model.config, graphs=arguments.caption_graphs_per_step,
+        captions=arguments.captions_per_step, seed=arguments.seed,
+        shares=[float(one == LENGTH) for one in LENGTHS], like_size=True,
     )  # fmt: skip
     trainer = CpuTrainer(accelerator, model, blocks, run_arguments(arguments, run))
     trainer.train()

@@ -53,7 +53,7 @@ def arguments(folder: Path, data: str, **changes: Any) -> run_paper_ablations.Ab
     defaults: dict[str, Any] = {
         "data": data, "output_dir": str(folder / "run"), "results": str(folder / "results"), "cpu": True, "threads": 1,
         "cache_dir": str(folder / "cache"), "text_from": str(REPOSITORY / "hub" / "models" / "archbert-mini"),
-        "time_budget": 0.01, "graphs_per_step": 2, "questions_per_step": 3, "captions_per_step": 2,
+        "time_budget": 0.01, "graphs_per_step": 2, "caption_graphs_per_step": 2, "questions_per_step": 3, "captions_per_step": 2,
         "limit_questions": 2, "limit_captions": 2,
     }  # fmt: skip
     return run_paper_ablations.AblationArguments(**defaults | changes)
