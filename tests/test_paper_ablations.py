@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ import paper_runs  # noqa: E402
 import paper_tables  # noqa: E402
 import run_captioning  # noqa: E402
 import run_paper_ablations  # noqa: E402
+from multitask import CaptionBlocks  # noqa: E402
 from tiny_checkpoint import tiny_tokenizer  # noqa: E402
 from tiny_tvhf import write_tiny_tvhf  # noqa: E402
 
@@ -53,8 +55,8 @@ def arguments(folder: Path, data: str, **changes: Any) -> run_paper_ablations.Ab
     defaults: dict[str, Any] = {
         "data": data, "output_dir": str(folder / "run"), "results": str(folder / "results"), "cpu": True, "threads": 1,
         "cache_dir": str(folder / "cache"), "text_from": str(REPOSITORY / "hub" / "models" / "archbert-mini"),
-        "time_budget": 0.01, "graphs_per_step": 2, "caption_graphs_per_step": 2, "questions_per_step": 3, "captions_per_step": 2,
-        "limit_questions": 2, "limit_captions": 2,
+        "time_budget": 0.01, "graphs_per_step": 2, "questions_per_step": 3, "caption_graphs_per_step": 2,
+        "captions_per_step": 2, "limit_questions": 2, "limit_captions": 2,
     }  # fmt: skip
     return run_paper_ablations.AblationArguments(**defaults | changes)
 
@@ -176,6 +178,18 @@ def test_steps_can_have_captions_of_one_length_only(autonet: str, collated: Any)
         texts = collated[0].decode_captions(batch["caption_labels"].clamp(min=0))
         lengths = {known[full] for text in texts for full in known if full.startswith(text.lower()[:40])}
         assert "paragraph" in lengths
+
+
+def test_networks_of_a_block_of_captions_can_be_of_like_size() -> None:
+    sizes = [7, 300, 9, 20, 500, 8, 30, 400, 10, 25, 600, 6]
+    encodings = [SimpleNamespace(num_tokens=size) for size in sizes]
+    place = {graph: rank for rank, graph in enumerate(np.argsort(sizes))}
+    for like_size in (True, False):
+        blocks = CaptionBlocks(encodings, None, None, None, graphs=2, captions=1, like_size=like_size)  # type: ignore
+        drawn = [blocks.chosen_graphs(np.random.default_rng(seed)) for seed in range(80)]
+        assert all(len(set(pair)) == 2 for pair in drawn) and set(np.ravel(drawn)) == set(range(12))
+        apart = max(abs(place[first] - place[second]) for first, second in drawn)
+        assert apart <= 5 if like_size else apart > 5
 
 
 def test_the_page_points_to_the_ablations_and_has_every_row() -> None:
