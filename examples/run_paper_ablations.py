@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -71,7 +71,9 @@ class AblationArguments(PaperArguments):
     output_dir: str = field(default="runs/paper-ablations", metadata={"help": "folder of the run in hand"})
     tasks: str = field(default="AQA,AC", metadata={"help": "with a comma between them"})
     libraries: str = field(default="autonet,tvhf", metadata={"help": "of captioning, what is trained on"})
-    learning_rate: float = field(default=5e-4, metadata={"help": "highest learning rate of ArchBERT and ablations"})
+    learning_rate: float = field(default=5e-4, metadata={"help": "highest of AQA, of ArchBERT and ablations"})
+    paper_learning_rate: float = field(default=1e-3, metadata={"help": "highest of AQA, of the preset paper"})
+    caption_learning_rate: float = field(default=1e-3, metadata={"help": "highest of AC"})
     graphs_per_step: int = field(default=8, metadata={"help": "architectures of a block of questions"})
     questions_per_step: int = field(default=24, metadata={"help": "questions of a block"})
     caption_graphs_per_step: int = field(default=4, metadata={"help": "architectures of a block of captions"})
@@ -126,7 +128,7 @@ def make_run(arguments: AblationArguments, run: PaperRun) -> dict[str, Any]:
 def try_rate(arguments: AblationArguments, run: PaperRun, rate: float) -> dict[str, Any]:
     """Figures of architectures that were kept from training, after half the budget at a learning rate."""
     train, measure, _ = _TASKS[run.task]
-    trained = train(half_arguments(arguments, rate), run)
+    trained = train(replace(half_arguments(arguments, rate), caption_learning_rate=rate), run)
     figures = measure(trained, trained.kept)[run.task]
     found = {"name": run.name, "task": run.task, "library": run.library, "rate": rate} | {
         name: round(figures[name], 1) for name in (*ANSWER_FIGURES, "claim_precision", "claim_recall", "rougeLsum")
@@ -199,6 +201,7 @@ def train_captions(arguments: AblationArguments, run: PaperRun) -> Trained:
         captions=arguments.captions_per_step, seed=arguments.seed,
         shares=[float(one == LENGTH) for one in LENGTHS], like_size=True,
     )  # fmt: skip
+    arguments = replace(arguments, learning_rate=arguments.caption_learning_rate)
     trainer = CpuTrainer(accelerator, model, blocks, run_arguments(arguments, run))
     trainer.train()
     return Trained(trainer, seen, train, kept, len(fitted.split))
