@@ -17,13 +17,17 @@ from processing_archbert.computed_answers_archbert import (
     answer_nodes,
     computed_answer,
     contradicted,
+    without_name,
 )
 from processing_archbert.network_numbers_archbert import NetworkNumbers
 from processing_archbert.number_questions_archbert import asks_number, asks_yes_or_no
+from processing_archbert.pipeline_archbert import NOT_SHOWN
 from processing_archbert.question_reading_archbert import names_something
 from processing_archbert.questions_archbert import KERNEL_ANSWERS
 
 MIN_PROBABILITY = 0.5
+MIN_TOPIC_PROBABILITY = 0.8
+"""Of the reading of a question by a checkpoint, for the answer to be given."""
 _CANDIDATES = 20
 _KERNEL = re.compile(r"\bkernels?\b", re.IGNORECASE)
 _NOT_COUNTED = (
@@ -33,6 +37,11 @@ _NOT_COUNTED = (
 )
 _NOT_DECIDED = "it asks for yes or no, and what it asks about could not be read with certainty"
 _EXAMPLES = '"Which pooling is used?" or "How many layers are there?"'
+
+
+def read_by_checkpoint(topic: str) -> str:
+    """What an answer that stands with `Answered.read_as` rests on, as a sentence."""
+    return f"Read by the checkpoint as a question on {topic.replace('_', ' ')}, and looked up in the graph."
 
 
 class Answer(NamedTuple):
@@ -53,6 +62,8 @@ class Answered:
         evidence: names of the nodes that show them.
         nodes: their indices in the graph.
         reason: why it cannot be told; else empty.
+        read_as: the topic that a checkpoint takes the question for, where the answer rests on that; else empty. The
+            answer is then looked up in the graph, and its probability is that of the reading.
     """
 
     question: str
@@ -61,6 +72,7 @@ class Answered:
     evidence: tuple[str, ...] = ()
     nodes: tuple[int, ...] = ()
     reason: str = ""
+    read_as: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary of plain values."""
@@ -106,6 +118,9 @@ class Answerer:
         if computed is not None:
             answers = tuple(Answer(text) for text in computed.answers)
             return self._answered(question, computed.basis, answers, computed.nodes, computed.reason)
+        looked_up = self._looked_up(question) if self.model is not None else None
+        if looked_up is not None:
+            return looked_up
         if asks_number(question) and not _KERNEL.search(question):
             return Answered(question, CANNOT_TELL, (), reason=_NOT_COUNTED)
         if asks_yes_or_no(question):
@@ -118,6 +133,23 @@ class Answerer:
                 question, CANNOT_TELL, (), reason="it could not be read with certainty, and no model is asked"
             )
         return self._predicted(question)
+
+    def _looked_up(self, question: str) -> Answered | None:
+        """What a checkpoint takes a question for, looked up in the graph; None where it is not sure."""
+        from .cli_output import CommandError
+
+        try:
+            found = self._pipeline({"architecture": self.graph, "question": without_name(question, self.graph)})
+        except CommandError:  # no checkpoint at hand: a question that cannot do without says so
+            return None
+        topic, score = found[0].get("topic", ""), float(found[0]["score"])
+        if not topic or score < MIN_TOPIC_PROBABILITY:
+            return None
+        if found[0]["answer"] == NOT_SHOWN:
+            reason = "this graph does not show it with certainty"
+            return Answered(question, CANNOT_TELL, (), reason=reason, read_as=topic)
+        answers = tuple(Answer(one["answer"], round(score, 4)) for one in found)
+        return Answered(question, PREDICTED, answers, read_as=topic)
 
     def _predicted(self, question: str) -> Answered:
         given = self._pipeline({"architecture": self.graph, "question": question}, top_k=_CANDIDATES)

@@ -60,6 +60,11 @@ def _show(answered: Any, output: Output) -> None:
     for answer in answered.answers:
         probability = "" if answer.probability is None else f", probability {answer.probability:.2f}"
         output.paragraph(f"{answer.text}  [{answered.basis}{probability}]", indent="  ", hanging="    ")
+    if answered.read_as:
+        from .answering import read_by_checkpoint
+
+        for line in _lines(read_by_checkpoint(answered.read_as), output):
+            output.line(output.styled(line, "dim"))
     names = list(dict.fromkeys(answered.evidence))
     if names:
         more = f" and {len(names) - _SHOWN_NODES:,} more" if len(names) > _SHOWN_NODES else ""

@@ -41,9 +41,16 @@ def add_decoder(
         preset: "paper", "small" or "mini".
         **fields: fields of the config that replace the preset's.
     """
-    if model.decoder is not None:
-        return
-    config, tokenizer = model.config, processor.tokenizer
+    if model.decoder is None:
+        model.add_decoder(**_decoder_fields(model.config, processor, texts, preset) | fields)
+    extractor = processor.feature_extractor
+    extractor.exact_numbers = extractor.exact_numbers or model.config.use_exact_numbers
+    extractor.stated_facts = model.config.use_stated_facts
+
+
+def _decoder_fields(config: Any, processor: ArchBertProcessor, texts: Iterable[str], preset: str) -> dict[str, Any]:
+    """Fields of the config of a new decoder."""
+    tokenizer = processor.tokenizer
     chosen: dict[str, Any] = {
         **DECODERS[preset],
         "decoder_start_token_id": tokenizer.cls_token_id,
@@ -54,8 +61,7 @@ def add_decoder(
         chosen |= {"caption_kinds": list(KINDS), "caption_token_ids": written_pieces(processor, texts)}
     if chosen.get("use_tally_tokens"):
         chosen["op_categories"] = op_categories(config.ops or [])
-    model.add_decoder(**chosen | fields)
-    processor.feature_extractor.exact_numbers = config.use_exact_numbers
+    return chosen
 
 
 def op_categories(vocabulary: Sequence[str]) -> list[str]:

@@ -30,6 +30,8 @@ MOST_FACTS = 3
 SIZES: tuple[tuple[int | None, float, float], ...] = ((80, 0.7, 1.0), (160, 0.2, 0.6), (None, 0.1, 0.34))
 """Most tokens of the graphs of a block of real networks, how often, and which part of the usual number it has: a few
 graphs have five times as many tokens as most, and all of a block are padded to the longest."""
+CAPTION_WINDOW = 3
+"""The networks of a block of captions are drawn from so many times their number, of like size."""
 _DRAWS = 6
 """So many times the wanted number of statements is drawn, since some are of one side in a block."""
 
@@ -252,11 +254,10 @@ class CaptionBlocks:
         rows: per network its rows of the config `captions`.
         processor: the processor of the model.
         config: of the model.
-        graphs: networks per block.
+        graphs: networks per block, of like size.
         captions: captions per block.
         seed: of what is drawn.
         shares: parts of the blocks with captions of each length.
-        like_size: networks of a block are of like size, so that little of it is padding.
     """
 
     def __init__(
@@ -270,27 +271,19 @@ class CaptionBlocks:
         captions: int,
         seed: int = 0,
         shares: Sequence[float] = LENGTH_SHARES,
-        like_size: bool = False,
     ) -> None:
         self.encodings, self.rows, self.processor, self.config = encodings, rows, processor, config
         self.graphs, self.captions, self.seed, self.shares = min(graphs, len(encodings)), captions, seed, shares
-        tokens = [encoding.num_tokens for encoding in encodings] if like_size else None
-        self._order = None if tokens is None else np.argsort(tokens, kind="stable")
+        self.order = np.argsort([encoding.num_tokens for encoding in encodings], kind="stable")
 
     def __call__(self, block: int) -> dict[str, torch.Tensor]:
         """The block of this number: keyword arguments of `ArchBertForPreTraining`."""
         rng = np.random.default_rng([self.seed, block, 4])
-        chosen = self.chosen_graphs(rng)
+        width = min(len(self.order), CAPTION_WINDOW * self.graphs)
+        first = int(np.clip(rng.integers(len(self.order)) - width // 2, 0, len(self.order) - width))
+        chosen = rng.choice(self.order[first : first + width], self.graphs, replace=False).tolist()
         batch = self.processor.collate(None, [self.encodings[index] for index in chosen])
         written = caption_batch(
             self.processor, self.config, [self.rows.of([index]) for index in chosen], self.captions, rng, self.shares
         )
         return dict(batch) | written
-
-    def chosen_graphs(self, rng: np.random.Generator) -> list[int]:
-        """Networks of a block, all different: any, or neighbours in the order of sizes."""
-        if self._order is None:
-            return rng.choice(len(self.encodings), self.graphs, replace=False).tolist()
-        width = min(len(self._order), 3 * self.graphs)
-        first = int(rng.integers(len(self._order) - width + 1))
-        return rng.choice(self._order[first : first + width], self.graphs, replace=False).tolist()

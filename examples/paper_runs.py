@@ -24,6 +24,7 @@ from dataset_scripts.tvhf.table5_tvhf import read_table5
 from modeling_archbert import ArchBertConfig, ArchBertForPreTraining
 from new_model import new_config, new_processor
 from processing_archbert import trace
+from processing_archbert.stated_facts_archbert import STATED_COLUMNS, STATED_KINDS
 from training_loop import Trainer, TrainingArguments
 
 ARCHITECTURE_SPLITS = ("train", "validation", "test", "test_new")
@@ -98,6 +99,16 @@ UNSEEN_TENSORS: dict[str, tuple[str, ...]] = {
 """Field of the config -> the tensors of a graph that a model without it must not read, by whatever part of it."""
 ZEROED = ("node_sizes", "graph_counts")
 """Those of them that a decoder asks for; they are set to zero, which says nothing."""
+_ATTRIBUTES = ("kernel", "heads", "kv heads", "window", "experts", "causal")
+_ENDS = tuple(f"{end} {what}" for end in ("first", "last") for what in ("layer", "kernel", "stride"))
+UNSEEN_FACTS: dict[str, tuple[str, ...]] = {
+    "use_edges": (*_ENDS, "block", "block stages", "block layer", "follows"),
+    "use_attributes": (*_ATTRIBUTES, *(end for end in _ENDS if not end.endswith("layer"))),
+}
+"""Field of the config -> kinds of `stated_facts` that a decoder without it must not read."""
+_SIZED_FACTS = ("first layer", "last layer")
+"""Kinds of which the number is an output size."""
+_NUMBER = STATED_COLUMNS.index("number")
 
 
 @dataclass
@@ -203,6 +214,9 @@ class SeenProcessor:
         self.processor = processor
         self.unseen = {tensor for name, tensors in UNSEEN_TENSORS.items() if not getattr(config, name)
                        for tensor in tensors}  # fmt: skip
+        self.facts = [STATED_KINDS.index(kind) for name, kinds in UNSEEN_FACTS.items() if not getattr(config, name)
+                      for kind in kinds]  # fmt: skip
+        self.sized = [] if config.use_shapes else [STATED_KINDS.index(kind) for kind in _SIZED_FACTS]
         self.constant = None
         if blind:
             graph = trace(torch.nn.Linear(1, 1), torch.zeros(1, 1))
@@ -220,7 +234,17 @@ class SeenProcessor:
                 batch[name] = torch.zeros_like(batch[name])
             else:
                 del batch[name]
+        if "stated_facts" in batch:
+            batch["stated_facts"] = self._stated(batch["stated_facts"])
         return batch
+
+    def _stated(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows of facts `(B, S, 6)`; those that are not seen become padding."""
+        kinds = rows[..., 0]
+        rows = rows * ~torch.isin(kinds, torch.tensor(self.facts, dtype=kinds.dtype)).unsqueeze(-1)
+        sized = torch.isin(kinds, torch.tensor(self.sized, dtype=kinds.dtype))
+        rows[..., _NUMBER] *= ~sized
+        return rows
 
 
 class NetworkPool:

@@ -198,8 +198,7 @@ def train_captions(arguments: AblationArguments, run: PaperRun) -> Trained:
     seen = SeenProcessor(processor, model.config, run.blind)
     blocks = CaptionBlocks(
         fitted.split.encodings, fitted.rows, seen, model.config, graphs=arguments.caption_graphs_per_step,
-        captions=arguments.captions_per_step, seed=arguments.seed,
-        shares=[float(one == LENGTH) for one in LENGTHS], like_size=True,
+        captions=arguments.captions_per_step, seed=arguments.seed, shares=[float(one == LENGTH) for one in LENGTHS],
     )  # fmt: skip
     arguments = replace(arguments, learning_rate=arguments.caption_learning_rate)
     trainer = CpuTrainer(accelerator, model, blocks, run_arguments(arguments, run))

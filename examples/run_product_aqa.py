@@ -5,7 +5,9 @@ Evaluates the product, `archbert ask`, on questions about real networks of unsee
 
 An answer is right where its set is the true set; a refusal (`cannot_tell`) is right where nothing can be told of a
 graph, else it is no answer, and counted by itself.
-Without `--model` nothing is predicted: what cannot be computed is refused. The product reads the graph alone.
+Without `--model` nothing is predicted: what cannot be computed is refused. The product reads the graph alone. With
+`--alone` the checkpoint answers by itself, as the pipeline of question answering does: it reads what is asked for, and
+that is looked up; nothing is read by rules.
 """
 
 from __future__ import annotations
@@ -15,16 +17,20 @@ import json
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from archbert.answering import Answerer
+from archbert import pipeline
+from archbert.answering import Answer, Answered, Answerer
+from archbert.cli_sources import load_checkpoint
 from dataset_scripts.autonet.hard_facts_autonet import two_digits
 from dataset_scripts.tvhf.metrics_tvhf import question_metrics, read_clusters, read_rows
 from processing_archbert import ArchitectureGraph
+from processing_archbert.computed_answers_archbert import PREDICTED
+from processing_archbert.pipeline_archbert import NOT_SHOWN
 from training_loop import print_table
 
 REFUSED = "cannot_tell"
@@ -78,8 +84,32 @@ def plain(answer: str, rounded: bool = False) -> str:
     return str(two_digits(round(float(number)))) if rounded else f"{float(number):.15g}"
 
 
-def evaluate_split(data: Path, config: str, split: str, model: str | None, limit: int | None) -> dict[str, Any]:
-    """Figures of one split of one config."""
+class Alone:
+    """Answers questions about one network by the pipeline of question answering."""
+
+    def __init__(self, graph: ArchitectureGraph, pipeline: Any) -> None:
+        self.graph, self.pipeline = graph, pipeline
+
+    def answer(self, question: str) -> Answered:
+        """What the pipeline gives, in the form of the product."""
+        found = self.pipeline({"architecture": self.graph, "question": question})
+        answers = tuple(Answer(one["answer"], one["score"]) for one in found)
+        refused = [answer.text for answer in answers] == [NOT_SHOWN]
+        return Answered(question, REFUSED, ()) if refused else Answered(question, PREDICTED, answers)
+
+
+def evaluate_split(
+    data: Path, config: str, split: str, answers: Callable[[ArchitectureGraph], Any], limit: int | None
+) -> dict[str, Any]:
+    """Figures of one split of one config.
+
+    Args:
+        data: folder of TVHF.
+        config: of questions.
+        split: of it.
+        answers: network -> what answers questions about it, an `Answerer` or `Alone`.
+        limit: so many questions.
+    """
     asked: dict[str, list[dict[str, Any]]] = defaultdict(list)
     rows = [row for row in read_rows(data, config, split) if row.get("view", WHOLE) == WHOLE][:limit]
     for row in rows:
@@ -89,7 +119,7 @@ def evaluate_split(data: Path, config: str, split: str, model: str | None, limit
     for network in read_rows(data, "architectures", split):
         if network["arch_id"] not in asked:
             continue
-        answerer = Answerer(ArchitectureGraph.from_row(network), model=model)
+        answerer = answers(ArchitectureGraph.from_row(network))
         for row in asked[network["arch_id"]]:
             answered = answerer.answer(row["question"])
             found[id(row)] = outcome(answered, row)
@@ -113,6 +143,15 @@ def evaluate_split(data: Path, config: str, split: str, model: str | None, limit
     }  # fmt: skip
 
 
+def answerers(model: str | None, alone: bool) -> Callable[[ArchitectureGraph], Any]:
+    """Network -> what answers questions about it; the checkpoint is loaded once."""
+    if model is None:
+        return lambda graph: Answerer(graph, model=None)
+    loaded, processor = load_checkpoint(model, "AutoModelForSequenceClassification")
+    asked = pipeline(model=loaded, processor=processor, device="cpu")
+    return lambda graph: Alone(graph, asked) if alone else Answerer(graph, predictor=asked)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate, print and store."""
     parser = argparse.ArgumentParser(description="Answers of the product to questions about real networks.")
@@ -122,11 +161,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default=None, help="checkpoint for what cannot be computed; default: none")
     parser.add_argument("--limit", type=int, default=None, help="so many questions of each split")
     parser.add_argument("--results", type=Path, default=None, help="JSON file to write")
+    parser.add_argument("--alone", action="store_true", help="the checkpoint answers without rules")
     options = parser.parse_args(argv)
-    rows = [evaluate_split(options.data, config, split, options.model, options.limit)
+    if options.alone and not options.model:
+        parser.error("--alone needs --model")
+    answers = answerers(options.model, options.alone)
+    rows = [evaluate_split(options.data, config, split, answers, options.limit)
             for config in options.configs.split(",") for split in options.splits.split(",")]  # fmt: skip
     shown = ("config", "split", "rows", "macro", "micro", "answered", "right of answered")
-    table = {"title": "AQA of the product on real networks", "data": "TVHF, unseen clusters",
+    title = f"AQA of {'the model alone' if options.alone else 'the product'} on real networks"
+    table = {"title": title, "data": "TVHF, unseen clusters",
              "rows": [{name: row[name] for name in shown} for row in rows], "results": rows,
              "model": options.model or "none"}  # fmt: skip
     print_table(table)

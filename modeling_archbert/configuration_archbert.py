@@ -49,6 +49,9 @@ class ArchBertConfig(PreTrainedConfig):
         reasoning_loss_weight: weight of that in pre-training.
         reasoning_numbers: the reasoning head also looks for the number of a claim in the shapes and attributes of the
             nodes that the claim points at.
+        question_topics: names of what questions may ask for, one number or name of the whole network each
+            (`processing_archbert.topics_archbert`); a head of its own says which one a question asks for, or none.
+        topic_hidden_size: width of that head.
         claim_types: names of the kinds of claims that statements make, where the training data tell them.
         contrastive_loss_weight: weight, beside the similarity, of choosing among the architectures of a step those
             that a text is right about (`contrastive_loss`).
@@ -83,6 +86,8 @@ class ArchBertConfig(PreTrainedConfig):
         use_tally_tokens: the decoder also reads how many layers of each kind there are, a token each.
         use_exact_numbers: and the output size of every token, the longest path and the skip connections, by their
             digits (`node_sizes` and `graph_counts` of the batch).
+        use_stated_facts: and first and last layers, kernels, heads, repeated blocks and what follows what
+            (`stated_facts` of the batch); needs `use_tally_tokens`.
         op_categories: category of layers of every op of `ops`, `""` for no layer; `use_tally_tokens` needs it.
         caption_loss_weight: weight of captioning where `ArchBertForPreTraining` is given captions, too.
         decoder_start_token_id, eos_token_id, pad_token_id: word pieces that stand before, behind and beside captions.
@@ -124,6 +129,8 @@ class ArchBertConfig(PreTrainedConfig):
     reasoning_loss_weight: float | int = 1.0
     reasoning_numbers: bool = False
     claim_types: list[str] | None = None
+    question_topics: list[str] | None = None
+    topic_hidden_size: int = 128
     contrastive_loss_weight: float | int = 0.0
     clone_loss_weight: float | int = 1.0
     mam_loss_weight: float | int = 5e-2
@@ -155,6 +162,7 @@ class ArchBertConfig(PreTrainedConfig):
     caption_token_ids: list[int] | None = None
     use_tally_tokens: bool = False
     use_exact_numbers: bool = False
+    use_stated_facts: bool = False
     op_categories: list[str] | None = None
     caption_loss_weight: float | int = 1.0
     decoder_start_token_id: int | None = None
@@ -231,6 +239,8 @@ class ArchBertConfig(PreTrainedConfig):
                 raise ValueError(f"caption_token_ids has {token}, text_config.vocab_size is {text.vocab_size}")
         if self.use_exact_numbers and not self.use_tally_tokens:
             raise ValueError("use_exact_numbers (True) needs use_tally_tokens, which is False")
+        if self.use_stated_facts and not self.use_tally_tokens:
+            raise ValueError("use_stated_facts (True) needs use_tally_tokens, which is False")
         if self.use_tally_tokens and (self.ops is None or len(self.op_categories or ()) != self.num_ops):
             raise ValueError(
                 f"use_tally_tokens (True) needs ops and op_categories of equal length; there are "
@@ -365,12 +375,14 @@ DECODERS: dict[str, dict[str, Any]] = {
         "decoder_intermediate_size": 128,
         "use_tally_tokens": True,
         "use_exact_numbers": True,
+        "use_stated_facts": True,
     },
     "mini": {
         "decoder_layers": 2,
         "decoder_intermediate_size": 512,
         "use_tally_tokens": True,
         "use_exact_numbers": True,
+        "use_stated_facts": True,
     },
 }
 """The decoder of each preset: that of `paper` is the one of section 5.5; `small` stays below 65 MB with its own."""

@@ -23,7 +23,7 @@ from transformers.utils import ModelOutput
 from .graph_encoder_archbert import MASK_BIAS
 from .graph_inputs_archbert import GraphInputs
 from .outputs_archbert import GraphTokens
-from .tallies_archbert import ArchBertDigits, ArchBertTallies
+from .tallies_archbert import ArchBertDigits, ArchBertStatedFacts, ArchBertTallies
 
 IGNORED = -100
 
@@ -138,6 +138,7 @@ class ArchBertDecoder(nn.Module):
         text, width = config.text_config, config.hidden_size
         self.config = config
         self.tallies = ArchBertTallies(config) if config.use_tally_tokens else None
+        self.stated = ArchBertStatedFacts(width) if config.use_stated_facts else None
         self.sizes = ArchBertDigits(width) if config.use_exact_numbers else None
         self.sizes_LayerNorm = nn.LayerNorm(width, eps=text.layer_norm_eps) if config.use_exact_numbers else None
         self.positions = nn.Embedding(config.max_caption_length, width)
@@ -173,6 +174,9 @@ class ArchBertDecoder(nn.Module):
         if self.tallies is not None:
             tallies, tally_bias = self.tallies(graph, op_embeddings)
             states, bias = torch.cat([states, tallies.to(states.dtype)], dim=1), torch.cat([bias, tally_bias], dim=1)
+        if self.stated is not None and self.tallies is not None:
+            stated, stated_bias = self.stated(graph, self.tallies, op_embeddings)
+            states, bias = torch.cat([states, stated.to(states.dtype)], dim=1), torch.cat([bias, stated_bias], dim=1)
         return ArchBertMemoryOutput(states, bias)
 
     def forward(
@@ -279,5 +283,5 @@ def decoder_inputs(config: Any, labels: torch.Tensor) -> torch.Tensor:
     return shifted.masked_fill(shifted == IGNORED, pad)
 
 
-SELF_INITIALIZING = (ArchBertDigits, ArchBertTallies, ArchBertDecoder)
+SELF_INITIALIZING = (ArchBertDigits, ArchBertStatedFacts, ArchBertTallies, ArchBertDecoder)
 """Modules of this file, and those that it is made of, with an `initialize` of their own."""

@@ -34,7 +34,7 @@ class ArchBertForConditionalGeneration(ArchBertPreTrainedModel, GenerationMixin)
     """
 
     main_input_name = "node_ids"
-    _keys_to_ignore_on_load_unexpected = [r"^(similarity|mam|answer|reasoning)_head\."]
+    _keys_to_ignore_on_load_unexpected = [r"^(similarity|mam|answer|reasoning|topic)_head\."]
 
     def __init__(self, config: ArchBertConfig) -> None:
         if not config.decoder_layers:
@@ -125,6 +125,7 @@ class ArchBertForConditionalGeneration(ArchBertPreTrainedModel, GenerationMixin)
         fold_rounds: torch.Tensor | None = None,
         graph_counts: torch.Tensor | None = None,
         node_sizes: torch.Tensor | None = None,
+        stated_facts: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
         decoder_attention_mask: torch.Tensor | None = None,
         decoder_kind_ids: torch.Tensor | None = None,
@@ -137,7 +138,7 @@ class ArchBertForConditionalGeneration(ArchBertPreTrainedModel, GenerationMixin)
         """Logits of the next word piece at every place, and the loss where there are labels.
 
         Args:
-            node_ids, ..., node_sizes: see `GraphInputs`; not needed with `encoder_outputs`.
+            node_ids, ..., stated_facts: see `GraphInputs`; not needed with `encoder_outputs`.
             decoder_input_ids: `(C, L)` int64; the labels one place to the right by default.
             decoder_attention_mask: `(C, past + L)`, 0 on padding.
             decoder_kind_ids: `(C,)` int64, 1 + index into `config.caption_kinds`; 0, the default, for any kind.

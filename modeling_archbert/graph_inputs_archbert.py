@@ -33,6 +33,8 @@ class GraphInputs:
         graph_counts: `(B, 3)` int64, layers on the longest path, and joins of an earlier value by addition and by
             concatenation; a decoder with `use_exact_numbers` reads them.
         node_sizes: `(B, N)` int64, output size of each token, not as a bucket; read as `graph_counts`.
+        stated_facts: `(B, S, 6)` int64, what captions state (the columns of `stated_facts_archbert`, zeros are
+            padding); a decoder with `use_stated_facts` reads them.
     """
 
     node_ids: torch.Tensor
@@ -54,6 +56,7 @@ class GraphInputs:
     fold_rounds: torch.Tensor | None = None
     graph_counts: torch.Tensor | None = None
     node_sizes: torch.Tensor | None = None
+    stated_facts: torch.Tensor | None = None
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -123,6 +126,7 @@ class GraphInputs:
             "fold_rounds": (b,),
             "graph_counts": (b, 3),
             "node_sizes": (b, n),
+            "stated_facts": (b, None, 6),
         }
         for name, expected in shapes.items():
             tensor = getattr(self, name)

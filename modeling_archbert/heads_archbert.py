@@ -24,6 +24,7 @@ CLONE_SCALE, CLONE_MIDDLE = 12.0, 0.5
 """Of cosines between architectures: their scale in the loss, and where alike begins (the paper's threshold)."""
 SAME_NUMBER = 0.06
 """Logarithms of two numbers that differ by less are of one number, said roughly perhaps."""
+TOPIC_DROPOUT = 0.3
 INITIAL_LOG_SCALE = 3.0
 """Of the similarity: the cosines of an untrained encoder differ little, a small scale would hide their gradient."""
 
@@ -136,6 +137,27 @@ def _value_loss(reading: StatementReading, numbers: torch.Tensor | None, labels:
         share = (reading.pointed[known] * meant).sum(dim=-1)
         losses = losses - torch.where(meant.any(dim=-1), share.clamp(min=1e-6).log(), 0.0)
     return losses.sum() / known.sum().clamp(min=1)
+
+
+class ArchBertTopicHead(nn.Module):
+    """Which of `config.question_topics` a question asks for: texts -> logits `(U, 1 + topics)`, 0 is none of them.
+
+    The answer itself is then looked up in the graph, so numbers of networks are never classes.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.topic_hidden_size)
+        self.dropout = nn.Dropout(TOPIC_DROPOUT)
+        self.classifier = nn.Linear(config.topic_hidden_size, 1 + len(config.question_topics))
+
+    def forward(self, text: TextEncoding) -> torch.Tensor:
+        """Questions -> float32 logits."""
+        return self.classify(mean_pool(text.states, text.mask))
+
+    def classify(self, means: torch.Tensor) -> torch.Tensor:
+        """Means `(U, d)` of the states of questions -> float32 logits."""
+        return self.classifier(self.dropout(nn.functional.gelu(self.dense(means)))).float()
 
 
 def weighted_mean(losses: torch.Tensor, known: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:

@@ -31,6 +31,7 @@ from .heads_archbert import (
     ArchBertAnswerHead,
     ArchBertMAMHead,
     ArchBertSimilarityHead,
+    ArchBertTopicHead,
     calibrate,
     clone_loss,
     contrastive_loss,
@@ -93,7 +94,7 @@ class ArchBertModel(ArchBertPreTrainedModel):
     Either side may be absent; `similarity` needs both. See `GraphInputs` for the tensors of an architecture.
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"^(similarity|mam|answer|reasoning)_head\.", r"^decoder\."]
+    _keys_to_ignore_on_load_unexpected = [r"^(similarity|mam|answer|reasoning|topic)_head\.", r"^decoder\."]
 
     def __init__(self, config: ArchBertConfig) -> None:
         super().__init__(config)
@@ -191,6 +192,7 @@ class ArchBertModel(ArchBertPreTrainedModel):
         fold_rounds: torch.Tensor | None = None,
         graph_counts: torch.Tensor | None = None,
         node_sizes: torch.Tensor | None = None,
+        stated_facts: torch.Tensor | None = None,
         architecture_index: torch.Tensor | None = None,
         text_index: torch.Tensor | None = None,
         text_numbers: torch.Tensor | None = None,
@@ -199,7 +201,7 @@ class ArchBertModel(ArchBertPreTrainedModel):
 
         Args:
             input_ids, attention_mask: `(B, T)` int64.
-            node_ids, ..., node_sizes: see `GraphInputs`.
+            node_ids, ..., stated_facts: see `GraphInputs`.
             architecture_index, text_index: `(P,)` int64; pair p joins text `text_index[p]` with architecture
                 `architecture_index[p]`.
             text_numbers: `(B, T)` float, see `TextEncoding`; read by the reasoning head alone.
@@ -267,8 +269,21 @@ class ArchBertForPreTraining(ArchBertPreTrainedModel):
         self.mam_head = ArchBertMAMHead(config)
         self.answer_head = ArchBertAnswerHead(config)
         self.reasoning_head = ArchBertReasoningHead(config) if config.use_reasoning_head else None
+        self.topic_head = ArchBertTopicHead(config) if config.question_topics else None
         self.decoder = ArchBertDecoder(config) if config.decoder_layers else None
         self.post_init()
+
+    def add_topic_head(self, topics: list[str]) -> None:
+        """Give the model a new, untrained head that says which of `topics` a question asks for.
+
+        Raises:
+            ValueError: there are no topics, or one is there twice.
+        """
+        if not topics or len(set(topics)) != len(topics):
+            raise ValueError(f"topics has {len(topics)} names, {len(set(topics))} of them distinct; give one or more")
+        self.config.question_topics = list(topics)
+        self.topic_head = ArchBertTopicHead(self.config).to(self.device, self.dtype)
+        self.topic_head.apply(self._initialize_weights)
 
     def add_decoder(self, **fields: Any) -> None:
         """Give the model a new, untrained decoder.
@@ -506,6 +521,7 @@ class ArchBertForSequenceClassification(ArchBertPreTrainedModel):
         self.num_labels = config.num_labels
         self.archbert = ArchBertModel(config)
         self.answer_head = ArchBertAnswerHead(config)
+        self.topic_head = ArchBertTopicHead(config) if config.question_topics else None
         self.post_init()
 
     @can_return_tuple
@@ -537,9 +553,11 @@ class ArchBertForSequenceClassification(ArchBertPreTrainedModel):
         architecture = self.archbert.encode_architectures(graph)
         texts, rows = pair_rows(text_index, architecture_index, len(text.embeds), len(architecture.embeds))
         logits, evidence = self.answer_head(text, architecture, graph, texts, rows, output_evidence)
-        loss = None if labels is None else self._loss(logits, labels)
         return ArchBertAnswerOutput(
-            loss=loss, logits=calibrate(logits, self.config, self.training), node_scores=evidence
+            loss=None if labels is None else self._loss(logits, labels),
+            logits=calibrate(logits, self.config, self.training),
+            node_scores=evidence,
+            topic_logits=None if self.topic_head is None else self.topic_head(text)[texts],
         )
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -103,8 +103,10 @@ class ArchBertAnswerOutput(ModelOutput):
         loss: where `labels` were given.
         logits: `(P, num_labels)`, calibrated outside training.
         node_scores: `(P, N)` from 0 to 1, how much each node speaks for the answers given (`output_evidence=True`).
+        topic_logits: `(P, 1 + topics)`, which of `config.question_topics` each question asks for, 0 for none.
     """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     node_scores: torch.Tensor | None = None
+    topic_logits: torch.Tensor | None = None

@@ -23,6 +23,8 @@ NUM_DIGITS = 6
 LEADING = 10
 """Digit id of a place before the first digit of a number."""
 MAX_RANK = 32
+STATED_KINDS, STATED_PLACES = 17, 8
+"""Kinds and places of `stated_facts`."""
 MAX_EXPONENT = 16
 STRIDE_H, STRIDE_W = 3, 4
 """Columns of `node_attributes`."""
@@ -134,6 +136,11 @@ class ArchBertTallies(nn.Module):
         bias = torch.zeros(known.shape, device=known.device).masked_fill(~known, MASK_BIAS)
         return self.LayerNorm(states), bias
 
+    def layer_names(self, op_embeddings: torch.Tensor) -> torch.Tensor:
+        """Embeddings `(O + 2, d)` of the ops, and of dilated and separable convolutions."""
+        own = self.others.weight[len(self.names) : len(self.names) + len(_OWN_KINDS)]
+        return torch.cat([self.op_projection(op_embeddings), own], dim=0)
+
     def count(self, graph: GraphInputs) -> tuple[torch.Tensor, torch.Tensor]:
         """The quantities `(B, Q)` float64: ops, categories, `OTHERS`; and the rank `(B, Q)` of each kind of layer.
 
@@ -195,6 +202,50 @@ class ArchBertTallies(nn.Module):
         between = ranks.new_zeros(len(ranks), len(self.names))
         rest = ranks.new_zeros(len(ranks), len(OTHERS) - 2)
         return torch.cat([ranks[:, : len(self.ops)], between, ranks[:, len(self.ops) :], rest], dim=1)
+
+
+class ArchBertStatedFacts(nn.Module):
+    """The rows `stated_facts (B, S, 6)` of a batch as tokens; names and digits are embedded as in the tallies.
+
+    Columns: kind of the fact, two layers that it is about, a number, which of several blocks or ends it belongs to,
+    and its place among facts of its kind.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.kinds = nn.Embedding(STATED_KINDS, width, padding_idx=0)
+        self.places = nn.Embedding(STATED_PLACES, width)
+        self.other = nn.Parameter(torch.ones(width))
+
+    def initialize(self) -> None:
+        """Set the initial weights; the second layer of a fact begins as the first one's name with changed signs."""
+        for table in (self.kinds, self.places):
+            init.normal_(table.weight, std=NUMBER_STD)
+        init.zeros_(self.kinds.weight[0])
+        init.copy_(self.other, 1.0 - 2.0 * (torch.arange(len(self.other)) % 2))
+
+    def forward(
+        self, graph: GraphInputs, tallies: ArchBertTallies, op_embeddings: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens `(B, S, d)`, and their bias `(B, S)` as in `GraphTokens`.
+
+        Args:
+            graph: the batch.
+            tallies: of the decoder.
+            op_embeddings: `(O, d)`, what the graph encoder embeds ops by.
+
+        Raises:
+            ValueError: the batch has no `stated_facts`.
+        """
+        if graph.stated_facts is None:
+            raise ValueError("captions need stated_facts: the processor of this model makes them (stated_facts)")
+        kind, op, other, number, place, rank = graph.stated_facts.unbind(-1)
+        names = tallies.layer_names(op_embeddings)
+        op_names, other_names = (names[ids] * (ids > 0).unsqueeze(-1) for ids in (op, other))
+        digits = tallies.digits(number.double()) * (number > 0).unsqueeze(-1)
+        states = self.kinds(kind) + self.places(place) + tallies.ranks(rank) + op_names + other_names * self.other
+        bias = torch.zeros(kind.shape, device=kind.device).masked_fill(kind == 0, MASK_BIAS)
+        return tallies.LayerNorm(states + digits), bias
 
 
 _OWN_KINDS = (DILATED, SEPARABLE)

@@ -36,6 +36,7 @@ from .folding_archbert import (
 )
 from .graph_facts_archbert import GraphFacts
 from .ops_archbert import EXTRACTION_VERSION, OPS
+from .stated_facts_archbert import STATED_COLUMNS, stated_facts
 
 SPECIAL_OPS = ("[PAD]", "[UNK]", "[MASK]", "[GRAPH]")
 PAD_ID, UNK_ID, MASK_ID, GRAPH_ID = range(4)
@@ -49,6 +50,7 @@ UNFOLDED = -1
 _BUCKET_LIMITS = np.array(
     [math.isqrt(math.isqrt(math.isqrt(2 ** (40 + j)))) for j in range(NUM_BUCKETS - EXACT_BUCKETS)], dtype=np.int64
 )
+_NOTHING_STATED = np.zeros((0, len(STATED_COLUMNS)), dtype=np.int64)
 
 
 def bucket(numbers: np.ndarray) -> np.ndarray:
@@ -84,6 +86,7 @@ class GraphEncoding:
             as it is (of a node of the colour); (0,) without `exact_numbers`.
         other_edge_index: int32 (f, 2), further edges between tokens, over which no messages go
             (`Folding.other_edges`); none when unfolded.
+        stated_facts: int64 (s, 6), what captions state (`stated_facts_archbert`); (0,) without `stated_facts`.
     """
 
     op_names: tuple[str, ...]
@@ -101,6 +104,7 @@ class GraphEncoding:
     graph_counts: np.ndarray
     node_sizes: np.ndarray
     other_edge_index: Any = ()
+    stated_facts: Any = ()
 
     @property
     def num_tokens(self) -> int:
@@ -121,6 +125,7 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
         max_blocks: K, the number of repeated blocks to tell.
         extraction_version: version of the extraction that the model knows.
         exact_numbers: also give `graph_counts` and `node_sizes`, which folding and buckets lose and captions tell.
+        stated_facts: also give `stated_facts`, what captions state of ends, blocks, kernels and attention.
 
     Raises:
         ValueError: an argument is not as said above.
@@ -139,6 +144,7 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
         max_blocks: int = 16,
         extraction_version: int = EXTRACTION_VERSION,
         exact_numbers: bool = False,
+        stated_facts: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -151,6 +157,7 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
         self.max_blocks = _checked_number("max_blocks", max_blocks, 0)
         self.extraction_version = extraction_version
         self.exact_numbers = bool(exact_numbers)
+        self.stated_facts = bool(stated_facts)
         if fold_direction not in FOLD_DIRECTIONS:
             raise ValueError(f"fold_direction is {fold_direction!r}; allowed are {', '.join(FOLD_DIRECTIONS)}.")
         if len(set(self.ops)) != len(self.ops) or not all(isinstance(op, str) and op for op in self.ops):
@@ -224,6 +231,7 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
             graph_counts=structure_counts(known) if self.exact_numbers else np.zeros(0, dtype=np.int64),
             node_sizes=sizes.astype(np.int64)[: None if self.exact_numbers else 0],
             other_edge_index=folding.other_edges.astype(np.int32),
+            stated_facts=stated_facts(known, self._ids, UNK_ID) if self.stated_facts else _NOTHING_STATED,
         )
         return self._limited(encoding, fold, self.truncation if truncation is None else truncation)
 
@@ -237,7 +245,8 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
             `op_piece_ids`, `op_piece_mask` (B, N, P) (zero: `ArchBertProcessor` fills them), `block_ids`,
             `block_repeats`, `block_mask` (B, K), `fold_rounds` (B,); with `fold_direction` "both" also
             `reverse_edge_index` and `reverse_edge_mask`, with `exact_numbers` also `graph_counts` (B, 3)
-            and `node_sizes` (B, N). Tensors for "pt", arrays for "np" or None.
+            and `node_sizes` (B, N), with `stated_facts` also `stated_facts` (B, S, 6). Tensors for "pt", arrays for
+            "np" or None.
 
         Raises:
             ValueError: no encodings, or unknown `return_tensors`.
@@ -266,6 +275,8 @@ class ArchBertGraphFeatureExtractor(FeatureExtractionMixin):
         if self.exact_numbers:
             batch["graph_counts"] = np.stack([e.graph_counts for e in encodings])
             batch["node_sizes"] = _padded([e.node_sizes for e in encodings])
+        if self.stated_facts:
+            batch["stated_facts"] = _padded([np.reshape(e.stated_facts, (-1, len(STATED_COLUMNS))) for e in encodings])
         for key in ("op_piece_ids", "op_piece_mask"):
             batch[key] = np.zeros((*batch["node_ids"].shape, self.op_piece_length), dtype=np.int64)
         return BatchFeature(batch, tensor_type=return_tensors)
@@ -333,6 +344,7 @@ def _truncated(encoding: GraphEncoding, length: int) -> GraphEncoding:
         graph_counts=encoding.graph_counts,
         node_sizes=encoding.node_sizes[:length],
         other_edge_index=others[(others < length).all(axis=1)],
+        stated_facts=encoding.stated_facts,
     )
 
 

@@ -3,7 +3,8 @@
 * Inside a list or a dataset, an architecture that comes again (the same object, or the same string) is read once.
 * Every row that goes to the model is one text with one architecture, each tensor with a first dimension of 1: the
   collate function of transformers keeps only the first row of a tensor, and does not shift indices.
-* Every score is from the model alone: facts that the graph shows are not consulted.
+* Every score is from the model alone: facts that the graph shows are not consulted. (A question for a number or a name
+  of the whole network is read by the model; what it asks for is looked up.)
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import torch
 from torch.utils.data import Dataset, IterableDataset
 from transformers.pipelines.base import ChunkPipeline
 
+from .architecture_graph_archbert import ArchitectureGraph
 from .embedding_archbert import encode, holds_several
+from .sources_archbert import described_source, load_architecture
 
 _REMEMBERED_ARCHITECTURES = 64
 _COMMON_PARAMETERS = ("fold", "truncation", "architecture_kwargs")
@@ -34,11 +37,13 @@ class ArchitecturePipeline(ChunkPipeline):
         item_keys: the keys that an item may have.
         example: an item, for error messages.
         own_parameters: call parameters beside those that all pipelines have.
+        keeps_graph: whether rows of a text carry it, and the graph.
     """
 
     item_keys: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
     own_parameters: ClassVar[tuple[str, ...]] = ()
+    keeps_graph: ClassVar[bool] = False
 
     _load_processor = True
     _load_tokenizer = False
@@ -160,17 +165,26 @@ class ArchitecturePipeline(ChunkPipeline):
         self, architecture: Any, inputs: Any, remembered: Remembered | None, options: dict[str, Any]
     ) -> dict[str, torch.Tensor]:
         """The tokens of one architecture, a batch of 1; of one that is remembered, those from before."""
+        return self._read(architecture, inputs, remembered, options)[0]
+
+    def _read(
+        self, architecture: Any, inputs: Any, remembered: Remembered | None, options: dict[str, Any]
+    ) -> tuple[dict[str, torch.Tensor], ArchitectureGraph]:
+        """The tokens of one architecture, and its graph."""
         key = (architecture if isinstance(architecture, str) else id(architecture), id(inputs))
         if remembered is not None and key in remembered:
-            tokens = remembered[key][-1]
+            found = remembered[key][-1]
         else:
-            tokens = dict(self.processor(architectures=[architecture], inputs=[inputs], **options))
+            source, hints = described_source(architecture, options.get("architecture_kwargs"))
+            graph = load_architecture(source, **hints, **({} if inputs is None else {"inputs": inputs}))
+            given = {name: value for name, value in options.items() if name != "architecture_kwargs"}
+            found = (dict(self.processor(architectures=[graph], **given)), graph)
         if remembered is not None:
-            remembered[key] = (architecture, inputs, tokens)  # kept alive, so that no other object gets their id
+            remembered[key] = (architecture, inputs, found)  # kept alive, so that no other object gets their id
             remembered.move_to_end(key)
             if len(remembered) > _REMEMBERED_ARCHITECTURES:
                 remembered.popitem(last=False)
-        return tokens
+        return found
 
     def _text_rows(
         self,
@@ -182,9 +196,10 @@ class ArchitecturePipeline(ChunkPipeline):
         """One row for each text of an item that has one text or several about one architecture."""
         architecture = self._architecture(item)
         texts, several = texts_of(item, name)
-        tokens = self._tokens(architecture, item.get("inputs"), remembered, options)
+        tokens, graph = self._read(architecture, item.get("inputs"), remembered, options)
         for number, text in enumerate(texts, start=1):
-            yield {**tokens, **self.processor(text=[text]), "several": several, "is_last": number == len(texts)}
+            row = {**tokens, **self.processor(text=[text]), "several": several, "is_last": number == len(texts)}
+            yield row | ({"text": text, "graph": graph} if self.keeps_graph else {})
 
 
 class _Stream(IterableDataset[Any]):

@@ -192,8 +192,26 @@ class StructureFacts:
 
     def block_nodes(self, block: RepeatedBlock) -> tuple[int, ...]:
         """Nodes of all stretches of a block."""
-        depths, end = self.graph.depths, block.start + block.period * block.repeats
-        return tuple(np.flatnonzero((depths >= block.start) & (depths < end)).tolist())
+        depths = self.graph.depths
+        return tuple(np.flatnonzero((depths >= block.start) & (depths < _end(block))).tolist())
+
+    def kinds_in_order(self, block: RepeatedBlock) -> list[str]:
+        """Kinds of layers of all repetitions of a block, in the order in which they first occur."""
+        return list(dict.fromkeys(self.facts.layer_kinds[n] for n in self.block_nodes(block) if n in self.layers))
+
+    def main_blocks(self, max_kinds: int) -> list[RepeatedBlock]:
+        """The repeated blocks that cover most levels, none over another, in order.
+
+        Args:
+            max_kinds: of layers in a block; one with more is left out, as is one with a single layer.
+        """
+        chosen: list[RepeatedBlock] = []
+        for block in sorted(self.repeated, key=lambda b: (-b.period * b.repeats, b.period, b.start)):
+            kinds, number, end = len(block.layers), sum(n for _, n in block.layers), _end(block)
+            apart = all(_end(b) <= block.start or end <= b.start for b in chosen)
+            if kinds <= max_kinds and number > 1 and apart and len(self.kinds_in_order(block)) == kinds:
+                chosen.append(block)  # of the same kinds in every repetition
+        return sorted(chosen)
 
     def attention_values(self, column: str) -> tuple[int, ...]:
         """Distinct non-zero values of an attribute of the attention layers, ascending."""
@@ -220,6 +238,11 @@ class StructureFacts:
         """Convolutions whose channels are in more than one group."""
         groups = self.graph.attribute("groups")
         return tuple(n for n in self.nodes_of_category("convolution") if groups[n] > 1)
+
+
+def _end(block: RepeatedBlock) -> int:
+    """Depth of the first level behind a block."""
+    return block.start + block.period * block.repeats
 
 
 def _runs(equal: np.ndarray) -> list[tuple[int, int]]:

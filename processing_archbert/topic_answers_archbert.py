@@ -339,6 +339,8 @@ _NETWORK_TOPICS: dict[str, _OfNetwork] = {
     "input_kind": _input_kind,
 }
 """Topic -> its answer for the whole network."""
+TOPIC_NAMES: tuple[str, ...] = (*PART_TOPICS, *_NETWORK_TOPICS)
+"""Everything that a question in words can ask for."""
 _OF_ATTENTION = frozenset(
     "attention_kind num_heads num_kv_heads queries_per_kv_head head_size attention_width attention_window "
     "local_layers global_layers is_causal qk_norm cross_attention attention_layers latent_rank kv_cache".split()

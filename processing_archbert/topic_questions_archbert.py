@@ -98,6 +98,35 @@ def read_topic(text: str) -> TopicQuestion | None:
     return TopicQuestion(topic, scope, dtype) if topic and _fits(topic, closed, choice) else None
 
 
+def worded_topic(text: str, topic: str) -> TopicQuestion | None:
+    """A question whose topic is known, with the part of the network and the data type that its words name.
+
+    None where its words ask for less than the topic (the third layer), for several parts, for a number of tokens, or
+    for yes or no where the topic is a number.
+
+    Args:
+        text: one question in English.
+        topic: what it asks for, as a model reads it.
+    """
+    plain = plain_question(text)
+    if not plain or len(plain) > MAX_LENGTH or _ONE_OF_SEVERAL.search(plain):
+        return None
+    closed, choice = asks_yes_or_no(text), re.search(r"\bor\b", text.lower()) is not None
+    if closed and topic not in YES_OR_NO and not (choice and topic in CHOICES):
+        return None
+    plain = _BYTES_EACH.sub(lambda match: f" in {_WIDTHS[match['bytes'] or match['other'] or match['wide']]}", plain)
+    plain, tokens, dtype = without_sizes(plain)
+    _, scope = _without_scope(_marked(plain, _compiled(FORM_CONCEPTS)))
+    return None if tokens or scope is None else TopicQuestion(topic, scope, dtype)
+
+
+_ONE_OF_SEVERAL = re.compile(
+    r"\b(?:second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|\d+(?:st|nd|rd|th)|"
+    r"(?:layer|block|stage|level|head) (?:no |number )?\d+)\b(?! of a )"
+)
+"""Asks for one layer or stage, of which a network has many."""
+
+
 @cache
 def _compiled(concepts: tuple[tuple[str, str], ...]) -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple((name, re.compile(rf"(?<![\w<-])(?:{phrases})(?![\w>-])")) for name, phrases in concepts)

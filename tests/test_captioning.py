@@ -51,7 +51,7 @@ CAPTIONS = [f"A convolutional network for images with {n} Conv2d layers." for n 
 @pytest.fixture(scope="module")
 def processor(tmp_path_factory: pytest.TempPathFactory) -> ArchBertProcessor:
     made = ArchBertProcessor.from_pretrained(tiny_checkpoint(tmp_path_factory.mktemp("captioning")))
-    made.feature_extractor.exact_numbers = True
+    made.feature_extractor.exact_numbers = made.feature_extractor.stated_facts = True
     return made
 
 
@@ -270,6 +270,8 @@ def test_wrong_inputs_are_named(writer: ArchBertForConditionalGeneration, proces
         writer(**batch, labels=unseen)
     with pytest.raises(ValueError, match=r"captions need node_sizes"):
         writer(**{name: value for name, value in batch.items() if name != "node_sizes"}, labels=labels)
+    with pytest.raises(ValueError, match=r"captions need stated_facts"):
+        writer(**{name: value for name, value in batch.items() if name != "stated_facts"}, labels=labels)
     with pytest.raises(ValueError, match=r"decoder_layers is 0"):
         new_model(processor, decoder_layers=0)
 

@@ -33,7 +33,7 @@ quick = settings(max_examples=25, deadline=None)
 @cache
 def models(attention: str = "sdpa") -> tuple[ArchBertProcessor, Any, Any]:
     """Processor, a model that answers and one that judges; weights large enough for results to differ."""
-    extractor, tokenizer = ArchBertGraphFeatureExtractor(exact_numbers=True), tiny_tokenizer()
+    extractor, tokenizer = ArchBertGraphFeatureExtractor(exact_numbers=True, stated_facts=True), tiny_tokenizer()
     found = []
     for kind in (ArchBertForSequenceClassification, ArchBertForPreTraining):
         torch.manual_seed(0)

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,13 @@ import paper_runs  # noqa: E402
 import paper_tables  # noqa: E402
 import run_captioning  # noqa: E402
 import run_paper_ablations  # noqa: E402
-from multitask import CaptionBlocks  # noqa: E402
 from tiny_checkpoint import tiny_tokenizer  # noqa: E402
 from tiny_tvhf import write_tiny_tvhf  # noqa: E402
 
 from dataset_scripts.autonet.generate_autonet import generate  # noqa: E402
 from modeling_archbert import ArchBertConfig  # noqa: E402
 from processing_archbert import ArchBertGraphFeatureExtractor, ArchBertProcessor, trace  # noqa: E402
+from processing_archbert.stated_facts_archbert import STATED_KINDS  # noqa: E402
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "paper"
 RUNS = (*paper_runs.AQA_RUNS, *paper_runs.AC_RUNS)
@@ -64,7 +63,7 @@ def arguments(folder: Path, data: str, **changes: Any) -> run_paper_ablations.Ab
 @pytest.fixture(scope="module")
 def collated() -> tuple[ArchBertProcessor, list[Any]]:
     """A processor as captioning needs it, and two networks that differ in every way."""
-    extractor = ArchBertGraphFeatureExtractor(exact_numbers=True)
+    extractor = ArchBertGraphFeatureExtractor(exact_numbers=True, stated_facts=True)
     networks = [
         torch.nn.Conv2d(3, 8, 3),
         torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 1)),
@@ -90,9 +89,30 @@ def test_a_run_is_not_given_what_it_is_without(collated: Any, field: str, absent
     seen = paper_runs.SeenProcessor(processor, config).collate(["a text"], encodings)
     assert set(whole) - set(seen) >= absent and set(seen) <= set(whole)
     assert all(whole[name].any() and not seen[name].any() for name in zero)
-    assert all(torch.equal(seen[name], whole[name]) for name in set(seen) - zero)
+    assert all(torch.equal(seen[name], whole[name]) for name in set(seen) - zero - {"stated_facts"})
     everything = paper_runs.SeenProcessor(processor, ArchBertConfig.from_preset("mini")).collate(None, encodings)
     assert set(everything) == set(processor.collate(None, encodings))
+
+
+def test_what_captions_state_lacks_what_a_run_is_without(collated: Any) -> None:
+    processor, encodings = collated
+    whole = processor.collate(None, encodings)["stated_facts"]
+
+    def kinds(rows: torch.Tensor) -> set[str]:
+        return {STATED_KINDS[kind] for kind in rows[..., 0].flatten().tolist()} - {""}
+
+    def seen(field: str) -> torch.Tensor:
+        config = ArchBertConfig.from_preset("mini", **{field: False})
+        return paper_runs.SeenProcessor(processor, config).collate(None, encodings)["stated_facts"]
+
+    first = STATED_KINDS.index("first layer")
+    assert kinds(whole) >= {"first layer", "first kernel", "last layer", "kernel", "follows"}
+    assert kinds(seen("use_edges")) == {"kernel"}
+    assert kinds(seen("use_attributes")) == {"first layer", "last layer", "follows"}
+    assert kinds(seen("use_shapes")) == kinds(whole)
+    assert whole[whole[..., 0] == first][:, 3].all() and not seen("use_shapes")[whole[..., 0] == first][:, 3].any()
+    kernels = whole[..., 0] == STATED_KINDS.index("kernel")
+    assert torch.equal(seen("use_shapes")[kernels], whole[kernels])
 
 
 def test_a_blind_run_is_given_the_same_graph_for_every_architecture(collated: Any) -> None:
@@ -179,18 +199,6 @@ def test_steps_can_have_captions_of_one_length_only(autonet: str, collated: Any)
         texts = collated[0].decode_captions(batch["caption_labels"].clamp(min=0))
         lengths = {known[full] for text in texts for full in known if full.startswith(text.lower()[:40])}
         assert "paragraph" in lengths
-
-
-def test_networks_of_a_block_of_captions_can_be_of_like_size() -> None:
-    sizes = [7, 300, 9, 20, 500, 8, 30, 400, 10, 25, 600, 6]
-    encodings = [SimpleNamespace(num_tokens=size) for size in sizes]
-    place = {graph: rank for rank, graph in enumerate(np.argsort(sizes))}
-    for like_size in (True, False):
-        blocks = CaptionBlocks(encodings, None, None, None, graphs=2, captions=1, like_size=like_size)  # type: ignore
-        drawn = [blocks.chosen_graphs(np.random.default_rng(seed)) for seed in range(80)]
-        assert all(len(set(pair)) == 2 for pair in drawn) and set(np.ravel(drawn)) == set(range(12))
-        apart = max(abs(place[first] - place[second]) for first, second in drawn)
-        assert apart <= 5 if like_size else apart > 5
 
 
 def test_the_page_points_to_the_ablations() -> None:

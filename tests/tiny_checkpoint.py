@@ -60,7 +60,7 @@ def tiny_config(extractor: ArchBertGraphFeatureExtractor, vocab_size: int) -> Ar
 
 def tiny_checkpoint(folder: Path) -> Path:
     """Save the toy into `folder`/checkpoint as a training script would; the same weights each time."""
-    extractor, tokenizer = ArchBertGraphFeatureExtractor(exact_numbers=True), tiny_tokenizer()
+    extractor, tokenizer = ArchBertGraphFeatureExtractor(exact_numbers=True, stated_facts=True), tiny_tokenizer()
     torch.manual_seed(SEED)
     model = ArchBertForPreTraining(tiny_config(extractor, len(tokenizer)))
     model.save_pretrained(folder / "checkpoint")

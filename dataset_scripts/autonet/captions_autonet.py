@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from processing_archbert.graph_facts_archbert import GraphFacts
-from processing_archbert.structure_facts_archbert import FAMILIES, RepeatedBlock
+from processing_archbert.structure_facts_archbert import FAMILIES
 
 from .caption_phrases_autonet import STYLES, CaptionVoice
 from .claims_autonet import Claim, rounded_parameters
@@ -222,27 +222,13 @@ def _blocks(facts: GraphFacts, limit: int) -> list[Claim]:
 def _all_blocks(facts: GraphFacts) -> list[Claim]:
     """The repeated blocks that cover most levels, none over another, in order; equal ones once, as stages."""
     stages = Counter((block.repeats, block.layers) for block in facts.structure.repeated)
-    chosen: list[RepeatedBlock] = []
-    for block in sorted(facts.structure.repeated, key=lambda b: (-b.period * b.repeats, b.period, b.start)):
-        kinds, number = len(block.layers), sum(n for _, n in block.layers)
-        inside = all(b.start + b.period * b.repeats <= block.start or block.start + block.period * block.repeats
-                     <= b.start for b in chosen)  # fmt: skip
-        alike = set(_kinds_in_order(facts, block)) == {kind for kind, _ in block.layers}  # in every repetition
-        if kinds <= _MAX_BLOCK_KINDS and number > 1 and inside and alike:
-            chosen.append(block)
     claims = []
-    for block in sorted(chosen):
+    for block in facts.structure.main_blocks(_MAX_BLOCK_KINDS):
         stage = stages[block.repeats, block.layers]
-        layers = {kind: dict(block.layers)[kind] for kind in _kinds_in_order(facts, block)}
+        layers = {kind: dict(block.layers)[kind] for kind in facts.structure.kinds_in_order(block)}
         claim: Claim = {"type": "repeated_block", "repeats": block.repeats, "layers": layers}
         claims.append(claim | ({"stages": stage} if stage > 1 else {}))
     return _distinct(claims, len(claims))
-
-
-def _kinds_in_order(facts: GraphFacts, block: RepeatedBlock) -> list[str]:
-    """Kinds of layers of all repetitions of a block, in the order in which they first occur."""
-    nodes = facts.structure.block_nodes(block)
-    return list(dict.fromkeys(facts.layer_kinds[n] for n in nodes if n in facts.structure.layers))
 
 
 @lru_cache(maxsize=1)

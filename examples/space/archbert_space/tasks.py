@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from archbert.answering import Answerer
+from archbert.answering import Answerer, read_by_checkpoint
 from archbert.card_claims import read_claims
 from archbert.cli_describe import described
 from archbert.cli_output import CommandError
@@ -169,7 +169,8 @@ class Tasks:
             return _untold(network, f"{answered.reason[:1].upper()}{answered.reason[1:]}.", data)
         scores = tuple(_probability(a.text, a.probability) for a in answered.answers if a.probability is not None)
         headline = ", ".join(answer.text for answer in answered.answers)
-        return Result(headline, answered.basis, NEUTRAL, scores, (), (), (network,), (answered.nodes,), data)
+        lines = (read_by_checkpoint(answered.read_as),) if answered.read_as else ()
+        return Result(headline, answered.basis, NEUTRAL, scores, lines, (), (network,), (answered.nodes,), data)
 
     def caption(self, given: Given) -> Result:
         """AC: a network in sentences, with its numbers.
