@@ -136,6 +136,8 @@ reproduce: venv ## print the tables of docs/paper.md from stored results (RUN=1:
 	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_tables.py --threads 1 --seeds 0,1,2 --libraries tvhf \
 		--runs "ArchBERT,preset paper"
 	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_tables.py --threads 1
+	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_ablations.py --threads 1 \
+		$(if $(wildcard $(FULL_DATA)),--data $(FULL_DATA))
 	@$(PY) examples/paper_tables.py
 
 release: venv ## move weights, configs, tokenizer and card of a trained model into hub/models

@@ -96,6 +96,7 @@ def evaluate_captions(
     validation: Captioned,
     num_beams: int,
     accelerator: Accelerator,
+    lengths: Sequence[str] = LENGTHS,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Length -> method -> figures of `metrics/caption_claims`; and what was written, under `examples` of the model.
 
@@ -106,7 +107,7 @@ def evaluate_captions(
     told = validation.told()
     known, encodings = ([of[graph] for graph in told] for of in (validation.split.facts, validation.split.encodings))
     graphs = [facts.graph for facts in known]
-    for length in LENGTHS:
+    for length in lengths:
         references = [validation.of_length(length, graph) for graph in told]
         texts = {MODEL: generate_captions(model, processor, encodings, length, num_beams, accelerator)}
         texts[PRODUCT] = [check_caption(text, facts).text for text, facts in zip(texts[MODEL], known, strict=True)]

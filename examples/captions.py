@@ -108,6 +108,7 @@ def caption_batch(
     rows: Sequence[Sequence[dict[str, Any]]],
     count: int,
     rng: np.random.Generator,
+    shares: Sequence[float] = LENGTH_SHARES,
 ) -> dict[str, torch.Tensor]:
     """Captions of a step for `ArchBertForPreTraining`: `caption_labels`, `caption_index` and `caption_kind_ids`.
 
@@ -119,8 +120,9 @@ def caption_batch(
         rows: for each graph of the step its rows with the columns `CAPTION_COLUMNS`.
         count: number of paragraphs; twice as many sentences, half as many full captions.
         rng: source of randomness.
+        shares: how often all are of each length.
     """
-    length = rng.choice(LENGTHS, p=LENGTH_SHARES)
+    length = rng.choice(LENGTHS, p=shares)
     rows = [[row for row in found if row["length"] == length] for found in rows]
     count = max(1, int(count * PARAGRAPHS_IN[length]))
     orders = [rng.permutation(len(found)).tolist() for found in rows]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from captions import caption_batch
+from captions import LENGTH_SHARES, caption_batch
 from real_claims import CLAIM_KINDS, Claim
 from real_networks import ALIKE, UNALIKE, Group, RealNetworks
 from real_statements import MadeStatement, join_facts
@@ -287,6 +287,7 @@ class CaptionBlocks:
         graphs: networks per block, of like size.
         captions: captions per block.
         seed: of what is drawn.
+        shares: parts of the blocks with captions of each length.
     """
 
     def __init__(
@@ -299,9 +300,10 @@ class CaptionBlocks:
         graphs: int,
         captions: int,
         seed: int = 0,
+        shares: Sequence[float] = LENGTH_SHARES,
     ) -> None:
         self.encodings, self.rows, self.processor, self.config = encodings, rows, processor, config
-        self.graphs, self.captions, self.seed = min(graphs, len(encodings)), captions, seed
+        self.graphs, self.captions, self.seed, self.shares = min(graphs, len(encodings)), captions, seed, shares
         self.order = np.argsort([encoding.num_tokens for encoding in encodings], kind="stable")
 
     def __call__(self, block: int) -> dict[str, torch.Tensor]:
@@ -312,6 +314,6 @@ class CaptionBlocks:
         chosen = rng.choice(self.order[first : first + width], self.graphs, replace=False).tolist()
         batch = self.processor.collate(None, [self.encodings[index] for index in chosen])
         written = caption_batch(
-            self.processor, self.config, [self.rows.of([index]) for index in chosen], self.captions, rng
+            self.processor, self.config, [self.rows.of([index]) for index in chosen], self.captions, rng, self.shares
         )
         return dict(batch) | written

@@ -32,8 +32,15 @@ THEIR_TABLE_2: dict[str, dict[str, tuple[float, float]]] = {
     "without edge and shape": {"AR": (95.12, 65.80), "ACD": (82.90, 56.45)},
     "without MAM": {"AR": (95.18, 64.27), "ACD": (78.80, 49.59), "AQA": (66.08, 66.16)},
     "without cross encoder": {"AR": (94.42, 57.03), "ACD": (69.89, 42.35), "AQA": (60.32, 63.33)},
+    "uni-modal": {"AQA": (55.82, 61.84)},
 }
 """Accuracy and F1 of the paper's Table 2, on its own data."""
+THEIR_TABLE_3: dict[tuple[str, str], tuple[int, int, int]] = {
+    ("ArchBERT", "tvhf"): (18, 5, 17), ("without MAM", "tvhf"): (17, 5, 15), ("uni-modal", "tvhf"): (18, 7, 17),
+    ("ArchBERT", "autonet"): (48, 36, 46), ("without MAM", "autonet"): (45, 34, 43),
+    ("uni-modal", "autonet"): (40, 30, 38),
+}  # fmt: skip
+"""ROUGE-1, -2 and -Lsum of the paper's Table 3 in percent, on its own data."""
 THEIR_TABLE_5: dict[tuple[str, str], tuple[float, float, float]] = {
     ("tv", "AR"): (85.05, 3.82, 28.78), ("tv", "ACD"): (58.88, 22.85, 23.30),
     ("hf", "AR"): (9.19, 64.26, 42.43), ("hf", "ACD"): (15.42, 59.98, 54.57),
@@ -45,6 +52,13 @@ FLOORS = {
     "ACD": ("clones", ("always alike", "match of names", "Jaccard of ops", "Weisfeiler-Lehman, k = 2",
             "encoder, printed modules")),
 }  # fmt: skip
+
+ROWS = {
+    "AQA": ("ArchBERT", "preset paper", "without shape", "without edge", "without edge and shape", "without MAM",
+            "without cross encoder", "without folding features", "without attributes", "uni-modal"),
+    "AC": ("ArchBERT", "without shape", "without edge", "without MAM", "without cross encoder", "uni-modal"),
+}  # fmt: skip
+"""Runs of `run_paper_ablations.py`, by task."""
 
 HEADLINES: dict[str, set[tuple[str, str]]] = {
     "small-reasoning.json": {("test", "structure and size"), ("test_seen_sentence", "structure and size")},
@@ -58,12 +72,13 @@ Runs = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
 """(name, library) -> one result for each seed."""
 
 
-def read_runs(folder: Path) -> Runs:
-    """The results of `run_paper_tables.py` in a folder."""
+def read_runs(folder: Path, task: str = "AR") -> Runs:
+    """The results of a task in a folder: of `run_paper_tables.py` (AR and ACD) or `run_paper_ablations.py`."""
     found: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for path in sorted(folder.glob("*.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
-        found[run["name"], run["library"]].append(run)
+        if run.get("task", "AR") == task:
+            found[run["name"], run["library"]].append(run)
     return found
 
 
@@ -77,14 +92,21 @@ def figure(runs: Sequence[Mapping[str, Any]], task: str, library: str, name: str
     return f"{mean(values):.{digits}f}{spread}"
 
 
+def _minutes(runs: Runs) -> str:
+    """CPU minutes of the trainings, as a number or a range."""
+    budget = {round(run["cpu_seconds"] / 60, 1) for several in runs.values() for run in several}
+    return f"{min(budget):g} to {max(budget):g}" if len(budget) > 1 else f"{next(iter(budget), 0):g}"
+
+
 def table_2(runs: Runs, floors: Mapping[str, Any]) -> str:
     """AR and zero-shot ACD in the paper's form: models, ablations and floors."""
-    budget = {round(run["cpu_seconds"] / 60, 1) for several in runs.values() for run in several}
+    minutes = _minutes(runs)
     parts = []
     for task, (config, names) in FLOORS.items():
         lines = ["| method | F1 | MCC | AUROC | F1 at 0.5 | seeds | the paper, F1, on other data |",
                  "|---|---|---|---|---|---|---|"]  # fmt: skip
-        ours = dict.fromkeys([*THEIR_TABLE_2, *(name for name, library in runs if library == "tvhf")])
+        theirs_too = [name for name, figures in THEIR_TABLE_2.items() if task in figures]
+        ours = dict.fromkeys([*theirs_too, *(name for name, library in runs if library == "tvhf")])
         for name in sorted(ours, key=lambda name: (name not in ("ArchBERT", "preset paper"),)):
             seeds = runs.get((name, "tvhf"), ())
             theirs = THEIR_TABLE_2.get(name, {}).get(task)
@@ -96,9 +118,62 @@ def table_2(runs: Runs, floors: Mapping[str, Any]) -> str:
             if known:
                 lines.append(f"| *{name}* | {known['F1']:.1f} | {known['MCC']:.2f} | {known['AUROC']:.1f} | | | |")
         title = "AR on real networks, the paper's split" if task == "AR" else "ACD on real networks, zero-shot"
-        minutes = f"{min(budget):g} to {max(budget):g}" if len(budget) > 1 else f"{next(iter(budget), 0):g}"
         parts.append(f"### Table 2, {title}\n\nEvery model: size of `mini`, {minutes} CPU minutes. Floors in italics."
                      "\n\n" + "\n".join(lines))  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def _ablations(task: str, library: str, runs: Runs, columns: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    """The table of a task of `run_paper_ablations.py`: every run, its floors in italics, and what was measured.
+
+    Args:
+        task: `"AQA"` or `"AC"`.
+        library: the data set.
+        runs: the results of the task.
+        columns: title of a column -> figure.
+        theirs: name of a run -> the paper's figures.
+    """
+    known = {name: [{**run, task: {library: run[task]}} for run in runs.get((name, library), ())]
+             for name in ROWS[task]}  # fmt: skip
+    title = "the paper, on other data"
+    lines = [f"| method | {' | '.join(columns)} | steps | seeds | {title} |", "|---" * (len(columns) + 4) + "|"]
+    for name, seeds in known.items():
+        cells = [figure(seeds, task, library, column) for column in columns.values()]
+        steps = f"{mean(run['steps'] for run in seeds):.0f}" if seeds else ""
+        lines.append(f"| {name} | {' | '.join([*cells, steps, str(len(seeds)), theirs.get(name, '')])} |")
+    every = [run for seeds in known.values() for run in seeds]
+    for name, figures in (every[0]["floors"] if every else {}).items():
+        lines.append(f"| *{name}* | {' | '.join(f'{figures[column]:.1f}' for column in columns.values())} | | | |")
+    about = "Every model: size of `mini`, the same text side"
+    if every:
+        about += f", {_minutes({(task, library): every})} CPU minutes, {every[0]['training_data']} to learn from. " \
+                 f"Measured on {every[0]['data']}. Floors in italics."  # fmt: skip
+    widths = [(high - low) / 2 for run in every for low, high in [run[task].get("exact_match_95", (0.0, 0.0))]]
+    if any(widths):
+        about += f" Over architectures, 95% of the exact match lies within ± {max(widths):.1f} points."
+    return f"{about}\n\n" + "\n".join(lines)
+
+
+def table_2_answers(runs: Runs) -> str:
+    """AQA: models, ablations, the uni-modal baseline, and what the question alone gives away."""
+    columns = {"exact match": "exact_match", "samples-F1": "samples_f1",
+               "exact match, macro over types": "macro_exact_match",
+               "exact match, balanced over answers": "balanced_exact_match"}  # fmt: skip
+    theirs = {name: "{:.1f} / {:.1f}".format(*figures["AQA"]) for name, figures in THEIR_TABLE_2.items()
+              if "AQA" in figures}  # fmt: skip
+    return ("### Table 2, AQA, ablations on AutoNet\n\nThe paper: accuracy / F1. "
+            + _ablations("AQA", "autonet", runs, columns, theirs))  # fmt: skip
+
+
+def table_3(runs: Runs) -> str:
+    """AC on both data sets: models, ablations, the uni-modal baseline, and floors."""
+    columns = {"claim precision": "claim_precision", "claim recall": "claim_recall", "ROUGE-1": "rouge1",
+               "ROUGE-2": "rouge2", "ROUGE-L": "rougeLsum"}  # fmt: skip
+    parts = []
+    for library, title in (("autonet", "AutoNet"), ("tvhf", "real networks")):
+        theirs = {name: "{} / {} / {}".format(*rouge) for (name, of), rouge in THEIR_TABLE_3.items() if of == library}
+        parts.append(f"### Table 3, AC on {title}\n\nThe paper: ROUGE-1 / 2 / L. "
+                     + _ablations("AC", library, runs, columns, theirs))  # fmt: skip
     return "\n\n".join(parts)
 
 
@@ -172,8 +247,9 @@ def all_tables(results: Path = RESULTS) -> str:
     floors = json.loads((results / "tvhf_floors.json").read_text(encoding="utf-8"))
     return "\n\n".join([
         table_2(runs, floors),
-        "### Table 2, AQA\n\nThe paper, on other data: accuracy 72.7, F1 73.5; without MAM 66.1 / 66.2, without cross "
-        "encoder 60.3 / 63.3, uni-modal 55.8 / 61.8.\n\n" + stored_tables(["aqa.json"], results),
+        table_2_answers(read_runs(results / "paper", "AQA")),
+        "### Table 2, AQA, trained for longer\n\n" + stored_tables(["aqa.json"], results),
+        table_3(read_runs(results / "paper", "AC")),
         table_5(runs),
         headline_tables(results),
     ])  # fmt: skip

@@ -15,10 +15,8 @@ training pairs of clones. `python examples/paper_tables.py` prints the tables.
 
 from __future__ import annotations
 
-import json
 import sys
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +26,26 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from paper_runs import LIBRARIES, PAPER, RUNS, NetworkPool, PairBlocks, PaperRun, new_paper_model, pair_rows
+from paper_runs import (
+    LIBRARIES,
+    RUNS,
+    CpuTrainer,
+    NetworkPool,
+    PairBlocks,
+    PaperArguments,
+    PaperRun,
+    half_arguments,
+    make_runs,
+    new_paper_model,
+    pair_rows,
+    run_arguments,
+    run_facts,
+)
 from real_networks import text_embeds
 
 from dataset_scripts.release.cluster_metrics_release import best_threshold
 from dataset_scripts.tvhf.metrics_tvhf import clone_metrics, description_metrics
-from training_loop import Trainer, TrainingArguments, make_accelerator, prepare, provenance
+from training_loop import Trainer, make_accelerator, prepare, provenance
 
 KEPT = 20
 """One training pair in so many is kept from training, for thresholds and learning rates; whole networks are not."""
@@ -42,54 +54,19 @@ PAPER_THRESHOLD = 0.5
 
 
 @dataclass
-class PaperTableArguments(TrainingArguments):
+class PaperTableArguments(PaperArguments):
     """Arguments of the tables."""
 
-    output_dir: str = field(default="runs/paper-tables", metadata={"help": "folder of the run in hand"})
-    results: str = field(default="benchmarks/results/paper", metadata={"help": "folder of one JSON file for each run"})
-    real_data: str = field(default="hub/datasets/tvhf", metadata={"help": "folder of TVHF"})
-    text_from: str = field(default="hub/models/archbert-mini", metadata={"help": "checkpoint with the text side"})
-    runs: str | None = field(default=None, metadata={"help": "names of runs, with commas between them; default: all"})
     libraries: str = field(default="tvhf,tv,hf", metadata={"help": "of the runs, what is trained on"})
-    seeds: str = field(default="0", metadata={"help": "with commas between them"})
-    rates: str = field(default="", metadata={"help": "learning rates to try instead, with commas between them"})
     learning_rate: float = field(default=1e-4, metadata={"help": "highest learning rate of ArchBERT and ablations"})
-    paper_learning_rate: float = field(default=5e-4, metadata={"help": "highest learning rate of the preset paper"})
-    time_budget: float | None = field(default=150.0, metadata={"help": "seconds of CPU time of each training"})
     graphs_per_step: int = field(default=16, metadata={"help": "architectures of a block"})
     pairs_per_step: int = field(default=48, metadata={"help": "pairs of a block, at most"})
-    op_replacement: float = field(default=0.0, metadata={"help": "as in the other trainings"})
-
-
-class CpuTrainer(Trainer):
-    """A `Trainer` whose budget is CPU time, so that other work on the machine does not shorten a training."""
-
-    clock = staticmethod(time.process_time)
 
 
 def main(arguments: PaperTableArguments) -> list[dict[str, Any]]:
     """Make every run that has no file yet; returns their results."""
-    names = None if arguments.runs is None else [name.strip() for name in arguments.runs.split(",")]
-    unknown = sorted(set(names or ()) - {run.name for run in RUNS})
-    if unknown:
-        raise ValueError(f"there is no run {unknown[0]!r}; there are {', '.join(dict.fromkeys(r.name for r in RUNS))}")
     libraries = arguments.libraries.split(",")
-    chosen = [run for run in RUNS if (names is None or run.name in names) and run.library in libraries]
-    done = []
-    for seed in (int(seed) for seed in arguments.seeds.split(",")):
-        for run in chosen:
-            if arguments.rates:
-                done += [try_rate(replace(arguments, seed=seed), run, float(r)) for r in arguments.rates.split(",")]
-                continue
-            path = Path(arguments.results) / run.file_name(seed)
-            if path.exists():
-                continue
-            result = make_run(replace(arguments, seed=seed), run)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-            print(f"{path}: AR F1 {result['AR'][run.library]['F1']}, ACD F1 {result['ACD'][run.library]['F1']}")
-            done.append(result)
-    return done
+    return make_runs(arguments, [run for run in RUNS if run.library in libraries], make_run, try_rate)
 
 
 def train_run(
@@ -107,21 +84,14 @@ def train_run(
         pool, [rows[i] for i in order[len(kept) :]], processor, graphs=arguments.graphs_per_step,
         pairs=arguments.pairs_per_step, seed=arguments.seed, op_replacement=arguments.op_replacement,
     )  # fmt: skip
-    rate = arguments.paper_learning_rate if run.name == PAPER else arguments.learning_rate
-    arguments = replace(
-        arguments, learning_rate=rate, optimizer="adam" if run.name == PAPER else "adamw", max_steps=None
-    )
-    trainer = CpuTrainer(accelerator, model, blocks, arguments)
+    trainer = CpuTrainer(accelerator, model, blocks, run_arguments(arguments, run))
     trainer.train()
     return accelerator.unwrap_model(trainer.model).eval(), processor, pool, kept, trainer
 
 
 def try_rate(arguments: PaperTableArguments, run: PaperRun, rate: float) -> dict[str, Any]:
     """F1 on pairs that were kept from training, after half the budget at a learning rate."""
-    half = replace(
-        arguments, learning_rate=rate, paper_learning_rate=rate, time_budget=(arguments.time_budget or 0) / 2
-    )
-    model, processor, pool, kept, trainer = train_run(half, run)
+    model, processor, pool, kept, trainer = train_run(half_arguments(arguments, rate), run)
     scores = _scores(model, processor, pool, kept)
     figures = description_metrics(scores, kept, _threshold(scores, kept), pool.clusters)["all"]
     print(f"{run.name}, {run.library}, learning rate {rate:g}: F1 {figures['F1']} after {trainer.state.step} steps")
@@ -131,11 +101,7 @@ def try_rate(arguments: PaperTableArguments, run: PaperRun, rate: float) -> dict
 def make_run(arguments: PaperTableArguments, run: PaperRun) -> dict[str, Any]:
     """Train a run and evaluate it on the pairs of every library."""
     model, processor, pool, kept, trainer = train_run(arguments, run)
-    result: dict[str, Any] = {
-        "name": run.name, "library": run.library, "seed": arguments.seed, "overrides": dict(run.overrides),
-        "steps": trainer.state.step, "cpu_seconds": round(trainer.state.seconds, 1),
-        "learning_rate": trainer.arguments.learning_rate, "AR": {}, "AR at 0.5": {}, "ACD": {}, "ACD at 0.5": {},
-    }  # fmt: skip
+    result = run_facts(run, trainer) | {name: {} for name in ("AR", "AR at 0.5", "ACD", "ACD at 0.5")}
     embeds = _graph_embeds(model, processor, pool)
     clones = pair_rows(arguments.real_data, "clones", run.library, "train")
     clones = [clones[i] for i in np.random.default_rng(0).permutation(len(clones))[:CLONES_FOR_THRESHOLD]]
