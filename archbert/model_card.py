@@ -105,7 +105,7 @@ The same folder holds the pipelines `architecture-reasoning` (is a statement abo
 ## Limits
 
 - Every answer is a prediction of the network, with a probability, from a closed list of {num_labels} answers. What the
-  graph itself shows can be computed exactly and should be preferred where an error matters.
+  graph itself shows can be computed exactly and should be preferred where an error matters.{topics}
 - Trained on generated networks and on questions made from templates, in English. Real networks have operations and
   sizes that it has seldom or never seen; the tables say what was measured on them, if it was.
 - It reads structure. It knows nothing of weights, accuracy, data or licences of a network.
@@ -119,6 +119,11 @@ Apache-2.0. Please cite the paper whose method this is:
 
 {citation}
 """
+
+
+_TOPICS = """
+- Of questions for one of {} numbers and names of the whole network it predicts which is asked for; the answer is
+  looked up in the graph. A question that it reads wrongly gets the right answer to another one."""
 
 
 def write_model_card(
@@ -156,6 +161,7 @@ def write_model_card(
         results=results_markdown(tables, heading="###"),
         data=_data_section(data if data is not None else _recorded_data(tables), tables),
         num_labels=len(values.get("id2label") or ()) or "known",
+        topics=_TOPICS.format(len(values["question_topics"])) if values.get("question_topics") else "",
         citation=CITATION,
         captioning=", and `architecture-captioning` (a description)" if values.get("decoder_layers") else "",
     )

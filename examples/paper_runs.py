@@ -87,7 +87,12 @@ AC_ABLATIONS = ("without MAM", "without shape", "without edge", "without cross e
 AC_RUNS: tuple[PaperRun, ...] = tuple(
     replace(run, library=library, task="AC")
     for library in ("autonet", "tvhf")
-    for run in (PaperRun(ARCHBERT), *(run for run in ABLATIONS if run.name in AC_ABLATIONS), UNIMODAL_RUN)
+    for run in (
+        PaperRun(ARCHBERT),
+        *(run for run in ABLATIONS if run.name in AC_ABLATIONS),
+        PaperRun("without stated facts", overrides={"use_stated_facts": False}),
+        UNIMODAL_RUN,
+    )
 )
 
 UNSEEN_TENSORS: dict[str, tuple[str, ...]] = {

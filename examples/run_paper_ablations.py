@@ -51,6 +51,7 @@ from run_captioning import load_captioned
 from blocks import Blocks, Split, find_data, load_split
 from dataset_scripts.release.cluster_metrics_release import answer_metrics
 from evaluation import QuestionPrior, answer_logits, evaluate_answers, given_answers
+from modeling_archbert.configuration_archbert import DECODERS
 from training_loop import make_accelerator, prepare, provenance
 
 ANSWER_LOSS_WEIGHT = 30.0
@@ -191,7 +192,8 @@ def train_captions(arguments: AblationArguments, run: PaperRun) -> Trained:
     limit = arguments.limit_train if run.library == "autonet" else None
     train = _open(arguments, run, "train", limit)
     texts = [row["text"] for row in train.rows.rows() if row["length"] == LENGTH]
-    add_decoder(model, processor, texts, run.preset, max_caption_length=LONGEST_CAPTION)
+    own = {name: value for name, value in run.overrides.items() if name in DECODERS[run.preset]}
+    add_decoder(model, processor, texts, run.preset, max_caption_length=LONGEST_CAPTION, **own)
     train.split.encode(processor)
     first = held_out(train.split)
     kept, fitted = _part(train, 0, min(first, KEPT_CAPTIONS)), _part(train, first, None)

@@ -57,15 +57,20 @@ def outcome(answered: Any, row: Mapping[str, Any]) -> str:
     if answered.basis == REFUSED:
         return "right" if row["answers"] == [UNKNOWABLE] else REFUSED
     rounded = row["question_type"] in ROUNDED_TYPES
-    given = {plain(answer.text, rounded) for answer in answered.answers}
+    told = [part for answer in answered.answers for part in by_stage(answer.text)]
+    given = {plain(part, rounded) for part in told}
     return "right" if given == {plain(answer, rounded) for answer in row["answers"]} else "wrong"
+
+
+def by_stage(answer: str) -> list[str]:
+    """The numbers of an answer that has one for each stage; else the answer."""
+    return answer.removesuffix(" by stage").split(", ") if answer.endswith(" by stage") else [answer]
 
 
 def plain(answer: str, rounded: bool = False) -> str:
     """An answer in one spelling.
 
-    Lower case, without a remark in brackets and a unit; a number in digits; "by stage" one number where stages agree;
-    what is not there in one form of words.
+    Lower case, without a remark in brackets and a unit; a number in digits; what is not there in one form of words.
 
     Args:
         answer: an answer of the product, or a true one.
@@ -75,9 +80,6 @@ def plain(answer: str, rounded: bool = False) -> str:
     absent = _ABSENT.fullmatch(text)
     if absent:
         return f"no {absent[1].removesuffix(' per token').removesuffix(' layer')}"
-    if text.endswith(" by stage"):
-        stages = set(text.removesuffix(" by stage").split(", "))
-        text = stages.pop() if len(stages) == 1 else text
     number = re.sub(r"(?<=\d),(?=\d{3})", "", _UNIT.sub("", text))
     if re.fullmatch(r"-?\d+(\.\d+)?", number) is None:
         return text

@@ -296,5 +296,7 @@ def _value_words(value: Any, tower: str, unit: str) -> str:
         return ", ".join(f"{w:,} in {n} layers" if w else f"none in {n} layers" for w, n in value)
     if not isinstance(value, tuple):
         return f"{value:,}"
+    if tower != "layers" and len(set(value)) == 1:
+        return f"{value[0]:,}"
     listed = ", ".join(f"{v:,}" for v in value)
     return f"{sum(value)} {unit} in {len(value)} stages ({listed})" if tower == "layers" else f"{listed} by stage"
