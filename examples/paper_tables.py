@@ -56,7 +56,8 @@ FLOORS = {
 ROWS = {
     "AQA": ("ArchBERT", "preset paper", "without shape", "without edge", "without edge and shape", "without MAM",
             "without cross encoder", "without folding features", "without attributes", "uni-modal"),
-    "AC": ("ArchBERT", "without shape", "without edge", "without MAM", "without cross encoder", "uni-modal"),
+    "AC": ("ArchBERT", "without shape", "without edge", "without MAM", "without cross encoder", "without stated facts",
+           "uni-modal"),
 }  # fmt: skip
 """Runs of `run_paper_ablations.py`, by task."""
 

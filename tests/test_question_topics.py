@@ -191,3 +191,12 @@ def test_a_topic_that_nothing_answers_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(script, "read_rows", lambda *_: [])
     with pytest.raises(ValueError, match=r"has the topic 'colour', which nothing answers"):
         script.read_wordings(tmp_path, 10, 0)
+
+
+def test_numbers_by_stage_are_one_where_they_agree_and_several_where_not() -> None:
+    from processing_archbert.network_numbers_archbert import _value_words
+    from run_product_aqa import by_stage
+
+    assert _value_words((256, 256), "head_dim", "blocks") == "256"
+    assert _value_words((3, 12), "heads", "blocks") == "3, 12 by stage"
+    assert by_stage("3, 12 by stage") == ["3", "12"] and by_stage("109,482,240") == ["109,482,240"]
