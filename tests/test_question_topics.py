@@ -194,8 +194,9 @@ def test_a_topic_that_nothing_answers_is_refused(tmp_path: Path, monkeypatch: py
 
 
 def test_numbers_by_stage_are_one_where_they_agree_and_several_where_not() -> None:
-    from processing_archbert.network_numbers_archbert import _value_words
     from run_product_aqa import by_stage
+
+    from processing_archbert.network_numbers_archbert import _value_words
 
     assert _value_words((256, 256), "head_dim", "blocks") == "256"
     assert _value_words((3, 12), "heads", "blocks") == "3, 12 by stage"
