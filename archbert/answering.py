@@ -106,9 +106,10 @@ class Answerer:
         if self._given is not None:
             return self._given
         from . import pipeline
-        from .cli_sources import find_model, load_checkpoint
+        from .cli_sources import QUESTIONS_MODEL_NAME, find_model, load_checkpoint
 
-        model, processor = load_checkpoint(find_model(self.model), "AutoModelForSequenceClassification")
+        found = find_model(self.model, QUESTIONS_MODEL_NAME)
+        model, processor = load_checkpoint(found, "AutoModelForSequenceClassification")
         return pipeline(model=model, processor=processor, device="cpu")
 
     def answer(self, question: str) -> Answered:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from .cli_output import CommandError, Output
-from .cli_sources import add_model_option, add_parser, add_source_options, hints_of, load_one
+from .cli_sources import QUESTIONS_MODEL_NAME, add_model_option, add_parser, add_source_options, hints_of, load_one
 
 _SHOWN_NODES = 4
 
@@ -27,7 +27,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("source", metavar="SOURCE", help="what names a network")
     parser.add_argument("questions", nargs="+", metavar="QUESTION", help="questions in English")
     parser.add_argument("--computed-only", action="store_true", help="never ask the checkpoint")
-    add_model_option(parser)
+    add_model_option(parser, QUESTIONS_MODEL_NAME)
     add_source_options(parser, jobs=False)
     parser.set_defaults(run=run)
 

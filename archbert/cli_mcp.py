@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from .cli_output import CommandError, Output
-from .cli_sources import add_model_option, add_parser, find_model
+from .cli_sources import add_model_option, add_parser
 
 INSTRUCTIONS = """\
 Facts on neural architectures, read without weights. A SOURCE is a model type of transformers (bert), a Hub id
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, output: Output) -> int:
         raise CommandError(f"archbert mcp needs {error.name}: pip install 'archbert[mcp]'.") from error
     server = FastMCP("archbert", instructions=INSTRUCTIONS, log_level="ERROR")
     limiter = anyio.CapacityLimiter(1)
-    for tool in tools(find_model(options.model)):
+    for tool in tools(options.model):
         server.add_tool(_in_thread(tool, limiter))
     server.run("stdio")
     return 0
@@ -90,11 +90,11 @@ def call(command: str, positional: Sequence[str], **options: Any) -> Objects:
     return [json.loads(line) for line in results.getvalue().splitlines()]
 
 
-def tools(model: str) -> list[Callable[..., Objects]]:
+def tools(model: str | None) -> list[Callable[..., Objects]]:
     """The tools, as functions whose docstrings and annotations tell an assistant what they do.
 
     Args:
-        model: the checkpoint.
+        model: the checkpoint; None for those that the commands use by themselves.
     """
 
     def describe(source: SourceText, image: int | None = None, sequence: int | None = None) -> Objects:

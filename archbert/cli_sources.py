@@ -18,13 +18,13 @@ from .names import NAMESPACE
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-MODEL_ID = f"{NAMESPACE}/archbert-mini"
-"""The checkpoint on the Hub that commands use where none is named."""
+MODEL_NAME, QUESTIONS_MODEL_NAME = "archbert-mini", "archbert-small"
+"""The checkpoint that commands use where none is named, and the one that questions are asked of."""
+MODEL_ID = f"{NAMESPACE}/{MODEL_NAME}"
 MODEL_VARIABLE, INDEX_VARIABLE = "ARCHBERT_MODEL", "ARCHBERT_INDEX"
 INDEX_ID = f"{NAMESPACE}/index"
 """The index on the Hub, a data set, that commands use where none is named."""
 _HUB_FOLDER = Path(__file__).resolve().parents[1] / "hub"
-_CLONED_MODEL = _HUB_FOLDER / "models" / "archbert-mini"
 _CLONED_INDEX = _HUB_FOLDER / "index"
 _MAX_SOURCES = 100_000
 
@@ -64,11 +64,10 @@ def add_source_options(parser: argparse.ArgumentParser, jobs: bool = True) -> No
         group.add_argument("-j", "--jobs", type=int, default=1, help="processes that read sources (default 1)")
 
 
-def add_model_option(parser: argparse.ArgumentParser) -> None:
-    """The option that names the checkpoint."""
-    parser.add_argument(
-        "--model", help=f"checkpoint: a folder or a Hub id (default: ${MODEL_VARIABLE}, then {MODEL_ID})"
-    )
+def add_model_option(parser: argparse.ArgumentParser, name: str = MODEL_NAME) -> None:
+    """The option that names the checkpoint; `name` is the one of the Hub that is taken without it."""
+    found = f"{NAMESPACE}/{name}"
+    parser.add_argument("--model", help=f"checkpoint: a folder or a Hub id (default: ${MODEL_VARIABLE}, then {found})")
 
 
 def hints_of(options: argparse.Namespace, **others: Any) -> dict[str, Any]:
@@ -189,12 +188,13 @@ def report_error(loaded: Loaded, output: Output) -> None:
         output.object({"source": loaded.source, "error": loaded.error})
 
 
-def find_model(given: str | None) -> str:
-    """The checkpoint: what is given, then `$ARCHBERT_MODEL`, then that of a clone, then the Hub id."""
+def find_model(given: str | None, name: str = MODEL_NAME) -> str:
+    """The checkpoint: what is given, then `$ARCHBERT_MODEL`, then `name` in a clone, then on the Hub."""
     named = given or os.environ.get(MODEL_VARIABLE, "")
     if named:
         return named
-    return str(_CLONED_MODEL) if (_CLONED_MODEL / "config.json").is_file() else MODEL_ID
+    cloned = _HUB_FOLDER / "models" / name
+    return str(cloned) if (cloned / "config.json").is_file() else f"{NAMESPACE}/{name}"
 
 
 def find_index(given: str | None, fetch: bool = True) -> str:

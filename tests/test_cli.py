@@ -16,7 +16,7 @@ from tiny_checkpoint import tiny_release
 from transformers import BertConfig, LlamaConfig, T5Config
 
 from archbert.cli import COMMANDS, build_parser, main
-from archbert.cli_sources import CommandError, expand, find_model
+from archbert.cli_sources import QUESTIONS_MODEL_NAME, CommandError, expand, find_model
 
 REPOSITORY = Path(__file__).parents[1]
 BERT = {
@@ -190,6 +190,7 @@ def test_the_checkpoint_is_found_by_option_then_variable(monkeypatch: pytest.Mon
     assert find_model(None) == "from/variable"
     monkeypatch.delenv("ARCHBERT_MODEL")
     assert find_model(None).endswith("archbert-mini")
+    assert find_model(None, QUESTIONS_MODEL_NAME).endswith("archbert-small")
 
 
 def test_a_glob_without_files_is_refused() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import archbert
 from archbert.cli_index import found_by_text
 from archbert.cli_output import CommandError
-from archbert.cli_sources import find_index, find_model, load_checkpoint
+from archbert.cli_sources import QUESTIONS_MODEL_NAME, find_index, find_model, load_checkpoint
 from archbert.embedding import Embedder
 from archbert.index import ArchitectureIndex, Entry, Hit, model_fingerprint
 from processing_archbert.architecture_graph_archbert import ArchitectureGraph
@@ -27,16 +27,16 @@ _log = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """One checkpoint behind all tasks.
+    """The checkpoints behind all tasks: one that embeds, and one that judges, answers and describes; or one for both.
 
     Args:
-        name: a folder or a Hub id; by default the one of `archbert.cli_sources.find_model`.
+        name: a folder or a Hub id, of both; by default those of `archbert.cli_sources.find_model`.
         networks: reads the networks of the small index.
         index: folder or Hub id of the index; by default `$ARCHBERT_INDEX`, then `hub/index` of a clone, then the one
             of the Hub. Where none can be had, or it is another checkpoint's, a small one is made.
 
     Attributes:
-        name: of the checkpoint, without its folder.
+        name: of the checkpoint that judges, answers and describes, without its folder.
         index: what is searched.
 
     Raises:
@@ -45,17 +45,17 @@ class Checkpoint:
 
     def __init__(self, networks: Networks, name: str | None = None, index: str | None = None) -> None:
         self._lock = threading.Lock()
-        found = find_model(name)
+        found = find_model(name, QUESTIONS_MODEL_NAME)
         self.name = Path(found).name
-        self._embedder = Embedder(found)
+        self._embedder = Embedder(find_model(name))
         model, processor = load_checkpoint(found, "AutoModelForPreTraining")
+        self._caption = _captioning(found, model.config)
         self._judge = archbert.pipeline(archbert.REASONING, model=model, processor=processor, device="cpu")
         self._compare = archbert.pipeline(
-            archbert.CLONE_DETECTION, model=self._embedder.model, processor=processor, device="cpu"
+            archbert.CLONE_DETECTION, model=self._embedder.model, processor=self._embedder.processor, device="cpu"
         )
         model, processor = load_checkpoint(found, archbert.PIPELINE_MODELS[archbert.QUESTION_ANSWERING])
         self._answer = archbert.pipeline(archbert.QUESTION_ANSWERING, model=model, processor=processor, device="cpu")
-        self._caption = _captioning(found, self._embedder.config)
         self.index = self._found_index(index, networks)
         networks.known.update(_configs(self.index))
 
