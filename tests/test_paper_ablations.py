@@ -151,6 +151,8 @@ def test_answers_make_a_file_once_and_its_row(tmp_path: Path, autonet: str, caps
     rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("|")}
     assert f"| {found['AQA']['exact_match']:.1f} |" in rows["uni-modal"] and "| 55.8 / 61.8 |" in rows["uni-modal"]
     assert rows["without edge"].startswith("| without edge | not run |")
+    every = [json.loads(path.read_text())["AQA"]["exact_match_95"] for path in Path(given.results).iterdir()]
+    assert f"lies within ± {max(high - low for low, high in every) / 2:.1f} points" in page
     prior = found["floors"]["question-only prior (type)"]["exact_match"]
     assert rows["*question-only prior (type)*"].startswith(f"| *question-only prior (type)* | {prior:.1f} |")
 
