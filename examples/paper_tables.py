@@ -149,7 +149,7 @@ def _ablations(task: str, library: str, runs: Runs, columns: Mapping[str, str], 
     if every:
         about += f", {_minutes({(task, library): every})} CPU minutes, {every[0]['training_data']} to learn from. " \
                  f"Measured on {every[0]['data']}. Floors in italics."  # fmt: skip
-    widths = [(high - low) / 2 for run in every for low, high in [run[task].get("exact_match_95", (0.0, 0.0))]]
+    widths = [(high - low) / 2 for run in every for low, high in [run[task][library].get("exact_match_95", (0, 0))]]
     if any(widths):
         about += f" Over architectures, 95% of the exact match lies within ± {max(widths):.1f} points."
     return f"{about}\n\n" + "\n".join(lines)

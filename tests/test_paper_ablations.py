@@ -147,7 +147,10 @@ def test_answers_make_a_file_once_and_its_row(tmp_path: Path, autonet: str, caps
     assert found["task"] == "AQA" and found["training_data"] == "5 architectures"
     assert found["data"].startswith("2 architectures, ") and len(found["AQA"]["exact_match_95"]) == 2
     assert paper_tables.read_runs(Path(given.results)) == {}, "the tables of AR must not take them"
+    found["AQA"]["exact_match_95"] = [40.0, 49.0]
+    (Path(given.results) / files[1]).write_text(json.dumps(found))
     page = paper_tables.table_2_answers(paper_tables.read_runs(Path(given.results), "AQA"))
+    assert "lies within ± 4.5 points" in page
     rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("|")}
     assert f"| {found['AQA']['exact_match']:.1f} |" in rows["uni-modal"] and "| 55.8 / 61.8 |" in rows["uni-modal"]
     assert rows["without edge"].startswith("| without edge | not run |")
