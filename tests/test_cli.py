@@ -97,7 +97,7 @@ def test_a_prediction_that_the_graph_contradicts_is_not_shown(
     from archbert import answering
 
     given = [{"answer": "MaxPool2d", "score": 0.9}, {"answer": "GELU", "score": 0.8}, {"answer": "Tanh", "score": 0.2}]
-    monkeypatch.setattr(answering.Answerer, "_pipeline", staticmethod(lambda item, top_k: given))
+    monkeypatch.setattr(answering.Answerer, "_pipeline", staticmethod(lambda item, top_k=None: given))
     unread = "Of the activation and the pooling, what is peculiar?"
     assert main(["ask", str(folder / "bert"), unread, "--json"]) == 0
     (found,) = lines(capsys)
