@@ -21,7 +21,6 @@ from transformers.pipelines.base import ChunkPipeline
 
 from .architecture_graph_archbert import ArchitectureGraph
 from .embedding_archbert import encode, holds_several
-from .sources_archbert import described_source, load_architecture
 
 _REMEMBERED_ARCHITECTURES = 64
 _COMMON_PARAMETERS = ("fold", "truncation", "architecture_kwargs")
@@ -175,10 +174,11 @@ class ArchitecturePipeline(ChunkPipeline):
         if remembered is not None and key in remembered:
             found = remembered[key][-1]
         else:
-            source, hints = described_source(architecture, options.get("architecture_kwargs"))
-            graph = load_architecture(source, **hints, **({} if inputs is None else {"inputs": inputs}))
-            given = {name: value for name, value in options.items() if name != "architecture_kwargs"}
-            found = (dict(self.processor(architectures=[graph], **given)), graph)
+            graph = self.processor.read_architecture(architecture, inputs, options.get("architecture_kwargs"))
+            encoding = self.processor.feature_extractor.encode(
+                graph, options.get("fold", True), options.get("truncation")
+            )
+            found = (dict(self.processor.collate(None, [encoding])), graph)
         if remembered is not None:
             remembered[key] = (architecture, inputs, found)  # kept alive, so that no other object gets their id
             remembered.move_to_end(key)

@@ -17,6 +17,7 @@ import torch
 from transformers import AutoTokenizer, BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
+from .architecture_graph_archbert import ArchitectureGraph
 from .caption_text_archbert import caption_pieces, digit_pieces, padded_labels, readable_caption
 from .graph_features_archbert import SPECIAL_OPS, UNK_ID, ArchBertGraphFeatureExtractor, GraphEncoding
 from .sources_archbert import described_source, load_architecture
@@ -142,13 +143,24 @@ class ArchBertProcessor(ProcessorMixin):
         if len(given) != len(sources):
             raise ValueError(f"There are {len(given)} inputs and {len(sources)} architectures; give equal numbers.")
         common = {"trust_remote_code": trust_remote_code, **(architecture_kwargs or {})}
-        encodings = []
-        for architecture, module_inputs in zip(sources, given, strict=True):
-            source, hints = described_source(architecture, common)
-            if module_inputs is not None:
-                hints["inputs"] = module_inputs
-            encodings.append(self.feature_extractor.encode(load_architecture(source, **hints), fold, truncation))
-        return encodings
+        graphs = (self.read_architecture(*one, common) for one in zip(sources, given, strict=True))
+        return [self.feature_extractor.encode(graph, fold, truncation) for graph in graphs]
+
+    @staticmethod
+    def read_architecture(
+        architecture: Any, inputs: Any = None, architecture_kwargs: Mapping[str, Any] | None = None
+    ) -> ArchitectureGraph:
+        """The graph of one architecture, as a call reads it.
+
+        Args:
+            architecture: a source of `load_architecture`, or one with hints of its own.
+            inputs: what its module is called with, or None.
+            architecture_kwargs: hints; the architecture's own come before them.
+        """
+        source, hints = described_source(architecture, {"trust_remote_code": False, **(architecture_kwargs or {})})
+        if inputs is not None:
+            hints["inputs"] = inputs
+        return load_architecture(source, **hints)
 
     def collate(
         self,
