@@ -133,10 +133,8 @@ zoo-env: ## create ZOO_VENV, an environment beside the first with torchvision an
 	$(ZOO_VENV)/bin/python -c "import timm, torchvision; from transformers import AutoProcessor, pipeline"
 
 reproduce: venv ## print the tables of docs/paper.md from stored results (RUN=1: make the runs that are not stored yet)
-	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_tables.py --threads 1 --seeds 0,1,2 --libraries tvhf \
-		--runs "ArchBERT,preset paper"
-	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_tables.py --threads 1
-	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_ablations.py --threads 1 \
+	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_tables.py --threads 1 --seeds 0,1,2
+	@test -z "$(RUN)" || $(MALLOC) $(PY) examples/run_paper_ablations.py --threads 1 --seeds 0,1,2 \
 		$(if $(wildcard $(FULL_DATA)),--data $(FULL_DATA))
 	@$(PY) examples/paper_tables.py
 

@@ -34,7 +34,7 @@ _NOT_COUNTED = (
     "text or vision part"
 )
 _HOW_MANY = re.compile(r"\bhow (?:many|far|often|long)\b", re.IGNORECASE)
-_ONE_OF_SEVERAL = re.compile(
+_ORDINAL = re.compile(
     r"\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|\d+(?:st|nd|rd|th))\b", re.IGNORECASE
 )
 _NOT_PLACED = "it asks about one layer or block among several, and could not be read with certainty"
@@ -129,7 +129,7 @@ class Answerer:
             return Answered(question, CANNOT_TELL, (), reason=_NOT_COUNTED)
         if asks_yes_or_no(question):
             return Answered(question, CANNOT_TELL, (), reason=_NOT_DECIDED)
-        if _ONE_OF_SEVERAL.search(question):
+        if _ORDINAL.search(question):
             return Answered(question, CANNOT_TELL, (), reason=_NOT_PLACED)
         if not names_something(question):
             reason = f"the question names nothing that a network has; ask in English, such as {_EXAMPLES}"

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MODEL_NAME, QUESTIONS_MODEL_NAME = "archbert-mini", "archbert-small"
 """The checkpoint that commands use where none is named, and the one that questions are asked of."""
-MODEL_ID = f"{NAMESPACE}/{MODEL_NAME}"
 MODEL_VARIABLE, INDEX_VARIABLE = "ARCHBERT_MODEL", "ARCHBERT_INDEX"
 INDEX_ID = f"{NAMESPACE}/index"
 """The index on the Hub, a data set, that commands use where none is named."""
