@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any, TypeVar
 
 import numpy as np
@@ -52,8 +53,8 @@ class PaperRun:
     task: str = "AR"
     blind: bool = False
 
-    def file_name(self, seed: int) -> str:
-        """Name of the file with its results."""
+    def file_name(self, seed: int | str) -> str:
+        """Name of the file with its results; `"*"` for those of all seeds."""
         task = "" if self.task == "AR" else f"{self.task.lower()}-"
         return f"{task}{'-'.join(self.name.lower().split())}-{self.library}-{seed}.json"
 
@@ -83,7 +84,7 @@ AQA_RUNS: tuple[PaperRun, ...] = tuple(
     replace(run, library="autonet", task="AQA")
     for run in (PaperRun(ARCHBERT), PaperRun(PAPER, "paper"), *ABLATIONS, UNIMODAL_RUN)
 )
-AC_ABLATIONS = ("without MAM", "without shape", "without edge", "without cross encoder")
+AC_ABLATIONS = ("without MAM", "without cross encoder")
 AC_RUNS: tuple[PaperRun, ...] = tuple(
     replace(run, library=library, task="AC")
     for library in ("autonet", "tvhf")
@@ -129,6 +130,10 @@ class PaperArguments(TrainingArguments):
     rates: str = field(default="", metadata={"help": "learning rates to try instead, with commas between them"})
     paper_learning_rate: float = field(default=5e-4, metadata={"help": "highest learning rate of the preset paper"})
     time_budget: float | None = field(default=150.0, metadata={"help": "seconds of CPU time of each training"})
+    as_many_steps: bool = field(
+        default=False,
+        metadata={"help": "instead, as many steps as the stored runs of other seeds: for a machine of another speed"},
+    )
     op_replacement: float = field(default=0.0, metadata={"help": "as in the other trainings"})
 
 
@@ -146,8 +151,21 @@ def run_arguments(arguments: _Arguments, run: PaperRun) -> _Arguments:
     paper = run.name == PAPER
     return replace(
         arguments, learning_rate=arguments.paper_learning_rate if paper else arguments.learning_rate,
-        optimizer="adam" if paper else "adamw", max_steps=None,
+        optimizer="adam" if paper else "adamw", max_steps=arguments.max_steps if arguments.as_many_steps else None,
     )  # fmt: skip
+
+
+def steps_of_others(results: Path, run: PaperRun, seed: int) -> int:
+    """Steps that a run took in its CPU time, the mean over its stored seeds but this one.
+
+    Raises:
+        ValueError: no other seed of the run is stored.
+    """
+    stored = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob(run.file_name("*")))]
+    steps = [one["steps"] for one in stored if one["seed"] != seed and not one.get("as_many_steps")]
+    if not steps:
+        raise ValueError(f"{results} has no run {run.name!r} ({run.library}) of another seed to take as many steps as")
+    return round(mean(steps))
 
 
 def half_arguments(arguments: _Arguments, rate: float) -> _Arguments:
@@ -186,7 +204,11 @@ def make_runs(
             path = Path(arguments.results) / run.file_name(seed)
             if path.exists():
                 continue
-            result = make(replace(arguments, seed=seed), run)
+            given = replace(arguments, seed=seed)
+            if arguments.as_many_steps:
+                steps = steps_of_others(path.parent, run, seed)
+                given = replace(given, max_steps=steps, time_budget=None)
+            result = make(given, run)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
             print(f"{path}: {result['steps']} steps")
@@ -196,10 +218,11 @@ def make_runs(
 
 def run_facts(run: PaperRun, trainer: Trainer) -> dict[str, Any]:
     """What a result says of its run: the model and how it was trained."""
+    arguments: Any = trainer.arguments
     return {
-        "name": run.name, "library": run.library, "seed": trainer.arguments.seed, "overrides": dict(run.overrides),
+        "name": run.name, "library": run.library, "seed": arguments.seed, "overrides": dict(run.overrides),
         "steps": trainer.state.step, "cpu_seconds": round(trainer.state.seconds, 1),
-        "learning_rate": trainer.arguments.learning_rate,
+        "as_many_steps": arguments.as_many_steps, "learning_rate": arguments.learning_rate,
     }  # fmt: skip
 
 

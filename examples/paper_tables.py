@@ -56,8 +56,7 @@ FLOORS = {
 ROWS = {
     "AQA": ("ArchBERT", "preset paper", "without shape", "without edge", "without edge and shape", "without MAM",
             "without cross encoder", "without folding features", "without attributes", "uni-modal"),
-    "AC": ("ArchBERT", "without shape", "without edge", "without MAM", "without cross encoder", "without stated facts",
-           "uni-modal"),
+    "AC": ("ArchBERT", "without MAM", "without cross encoder", "without stated facts", "uni-modal"),
 }  # fmt: skip
 """Runs of `run_paper_ablations.py`, by task."""
 
@@ -94,8 +93,9 @@ def figure(runs: Sequence[Mapping[str, Any]], task: str, library: str, name: str
 
 
 def _minutes(runs: Runs) -> str:
-    """CPU minutes of the trainings, as a number or a range."""
-    budget = {round(run["cpu_seconds"] / 60, 1) for several in runs.values() for run in several}
+    """CPU minutes of the trainings, as a number or a range; of those that were given time and not steps."""
+    budget = {round(run["cpu_seconds"] / 60, 1) for several in runs.values() for run in several
+              if not run.get("as_many_steps")}  # fmt: skip
     return f"{min(budget):g} to {max(budget):g}" if len(budget) > 1 else f"{next(iter(budget), 0):g}"
 
 

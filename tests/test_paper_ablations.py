@@ -158,6 +158,23 @@ def test_answers_make_a_file_once_and_its_row(tmp_path: Path, autonet: str, caps
     assert rows["*question-only prior (type)*"].startswith(f"| *question-only prior (type)* | {prior:.1f} |")
 
 
+def test_another_seed_takes_as_many_steps_as_the_stored_ones(tmp_path: Path, autonet: str) -> None:
+    given = arguments(tmp_path, autonet, tasks="AQA", runs="uni-modal", seeds="2", as_many_steps=True)
+    with pytest.raises(ValueError, match="no run 'uni-modal' \\(autonet\\) of another seed"):
+        run_paper_ablations.main(given)
+    run = next(run for run in paper_runs.AQA_RUNS if run.name == "uni-modal")
+    folder = Path(given.results)
+    folder.mkdir()
+    for seed, steps, counted in ((0, 2, True), (1, 5, True), (3, 90, False)):
+        stored = {"seed": seed, "steps": steps, "as_many_steps": not counted}
+        (folder / run.file_name(seed)).write_text(json.dumps(stored))
+    (made,) = run_paper_ablations.main(given)
+    assert made["steps"] == 4 and made["as_many_steps"] is True and made["seed"] == 2
+    assert made["cpu_seconds"] > given.time_budget, "it must not end with the time"
+    timed = {("uni-modal", "autonet"): [{"cpu_seconds": 150.0}, made]}
+    assert paper_tables._minutes(timed) == "2.5"
+
+
 def test_learning_rates_are_tried_on_kept_architectures_and_leave_no_file(tmp_path: Path, autonet: str) -> None:
     given = arguments(tmp_path, autonet, tasks="AQA", runs="ArchBERT", rates="1e-4,1e-3")
     tried = run_paper_ablations.main(given)
@@ -172,11 +189,11 @@ def test_captions_of_both_data_sets_make_files_and_rows(
 ) -> None:
     monkeypatch.setattr(caption_evaluation, "GENERATION", {"max_new_tokens": 5})
     real = str(write_tiny_tvhf(tmp_path / "tvhf"))
-    given = arguments(tmp_path, autonet, real_data=real, tasks="AC", runs="uni-modal,without shape")
+    given = arguments(tmp_path, autonet, real_data=real, tasks="AC", runs="uni-modal,without MAM")
     made = run_paper_ablations.main(given)
     assert {one["learning_rate"] for one in made} == {given.caption_learning_rate}
     assert [(one["name"], one["library"]) for one in made] == [
-        ("without shape", "autonet"), ("uni-modal", "autonet"), ("without shape", "tvhf"), ("uni-modal", "tvhf"),
+        ("without MAM", "autonet"), ("uni-modal", "autonet"), ("without MAM", "tvhf"), ("uni-modal", "tvhf"),
     ]  # fmt: skip
     for one in made:
         assert one["floors"]["one reference against the others"]["claim_precision"] == 100
