@@ -98,6 +98,10 @@ class RealTask:
         rows = read_rows(self.arguments.real_data, config, split)
         return [row for row in rows if row.get("label", 0) in (0, 1)]
 
+    def evidence(self, networks: RealNetworks, rows: Rows) -> np.ndarray:
+        """What the graphs show of statements, see `graph_evidence`; no more of their ops than the model is shown."""
+        return graph_evidence(networks, rows, self.arguments.unknown_ops)
+
     @property
     def splits(self) -> list[str]:
         """Splits to evaluate on."""
@@ -111,9 +115,14 @@ class RealTask:
 
 def without_names(encoding: GraphEncoding) -> GraphEncoding:
     """Graph tokens whose ops that torch does not have are `[UNK]` and have no names that a model could read."""
-    hidden = np.array([not is_torch_name(op) and op not in (INPUT_OP, OUTPUT_OP) for op in encoding.op_names])
-    names = tuple(UNKNOWN if hide else op for hide, op in zip(hidden, encoding.op_names, strict=True))
+    names = _shown(encoding.op_names)
+    hidden = np.array([name == UNKNOWN for name in names])
     return replace(encoding, op_names=names, node_ids=np.where(hidden, UNK_ID, encoding.node_ids))
+
+
+def _shown(op_names: Sequence[str]) -> tuple[str, ...]:
+    """Op types of which those that torch does not have are `UNKNOWN`."""
+    return tuple(op if is_torch_name(op) or op in (INPUT_OP, OUTPUT_OP) else UNKNOWN for op in op_names)
 
 
 def open_task(arguments: RealTaskArguments, **losses: float) -> RealTask:
@@ -197,19 +206,23 @@ def table_of(
     }  # fmt: skip
 
 
-def graph_evidence(networks: RealNetworks, rows: Rows) -> np.ndarray:
+def graph_evidence(networks: RealNetworks, rows: Rows, unknown_ops: bool = False) -> np.ndarray:
     """What graphs say of statements, float (n,), in log odds (`archbert.verification.statement_evidence`).
 
     Args:
         networks: those that the rows speak of.
         rows: with `arch_id` and `text`.
+        unknown_ops: op types that torch does not have are hidden from what is computed, too.
     """
     computed: dict[str, NetworkNumbers] = {}
     found = []
     for row in rows:
         name = row["arch_id"]
         if name not in computed:
-            computed[name] = NetworkNumbers(networks.split.facts[networks.index[name]].graph)
+            graph = networks.split.facts[networks.index[name]].graph
+            if unknown_ops:
+                graph = replace(graph, op_types=_shown(graph.op_types))
+            computed[name] = NetworkNumbers(graph)
         found.append(statement_evidence(computed[name], row["text"]))
     return np.array(found)
 

@@ -28,7 +28,6 @@ from real_evaluation import (
     RealTask,
     RealTaskArguments,
     close_task,
-    graph_evidence,
     judged_log_odds,
     open_task,
     table_of,
@@ -103,7 +102,7 @@ def scores_of(task: RealTask, config: str, split: str, rows: list[dict[str, Any]
         logits = reasoning_scores(task.model, task.processor, networks.split.encodings, asked, task.accelerator)
         found[HEAD] = -np.logaddexp(0.0, -logits.reshape(2, -1)).sum(axis=0)
         named = [{"text": row["text"], "arch_id": row[key]} for key in keys for row in rows]
-        judged = judged_log_odds(task.model.config, logits) + graph_evidence(networks, named)
+        judged = judged_log_odds(task.model.config, logits) + task.evidence(networks, named)
         found[PRODUCT] = found[PRODUCT_TUNED] = judged.reshape(2, -1).min(axis=0)
     return found
 

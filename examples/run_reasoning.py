@@ -28,7 +28,6 @@ from real_evaluation import (
     RealTask,
     RealTaskArguments,
     close_task,
-    graph_evidence,
     judged_log_odds,
     open_task,
     table_of,
@@ -82,7 +81,7 @@ def scores_of(task: RealTask, split: str, rows: list[dict[str, Any]]) -> dict[st
         found[BOTH] = found[HEAD] + _calibrated(task.model.config, found[COSINE])
     config = task.model.config
     judged = judged_log_odds(config, found[HEAD]) if HEAD in found else _calibrated(config, found[COSINE])
-    found[PRODUCT] = judged + graph_evidence(networks, rows)
+    found[PRODUCT] = judged + task.evidence(networks, rows)
     return found
 
 

@@ -25,7 +25,7 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
-from real_evaluation import RealTask, RealTaskArguments, close_task, graph_evidence, open_task, table_of
+from real_evaluation import RealTask, RealTaskArguments, close_task, open_task, table_of
 from real_networks import architecture_embeds, text_embeds
 
 from archbert.verification import DECIDED
@@ -111,7 +111,7 @@ class Ranking:
         found = []
         for networks in self.networks.values():
             asked = [{"arch_id": name, "text": text} for text in texts for name in networks.index]
-            found.append(graph_evidence(networks, asked).reshape(len(texts), -1))
+            found.append(self.task.evidence(networks, asked).reshape(len(texts), -1))
         evidence = np.hstack(found)[[texts.index(row["query"]) for row in rows]]
         scores = self.judged(rows, count) if count else self.cosines(rows)
         return scores + DECIDED * (np.sign(evidence) + (evidence >= DECIDED))

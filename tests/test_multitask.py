@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
 
@@ -403,6 +405,19 @@ def test_what_a_graph_shows_is_told_from_what_it_does_not(trained: Path, tvhf: s
              f"People like its {size} parameters.")  # fmt: skip
     found = real_evaluation.graph_evidence(networks, [{"arch_id": name, "text": text} for text in texts])
     assert found.tolist() == [DECIDED, -DECIDED, 0.0, PARTLY_RIGHT]
+
+
+@pytest.mark.parametrize(("unknown_ops", "evidence"), [(False, DECIDED), (True, 0.0)])
+def test_hidden_ops_are_hidden_from_what_is_computed_too(unknown_ops: bool, evidence: float) -> None:
+    config = transformers.LlamaConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, vocab_size=50
+    )
+    shown = SimpleNamespace(index={"llama": 0}, split=SimpleNamespace(facts=[SimpleNamespace(graph=trace(config))]))
+    arguments = real_evaluation.RealTaskArguments(unknown_ops=unknown_ops)
+    task = real_evaluation.RealTask(arguments, None, None, None, {})
+    texts = ("It uses rotary position embeddings.", "It has two layers.")
+    found = task.evidence(shown, [{"arch_id": "llama", "text": text} for text in texts])
+    assert found.tolist() == [evidence, DECIDED]
 
 
 def test_ops_that_torch_does_not_have_can_be_hidden(networks: Any, trained: Path) -> None:
