@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import transformers
+from tiny_checkpoint import tiny_tokenizer
 
 from dataset_scripts.release.cluster_metrics_release import (
     answer_metrics,
@@ -22,6 +25,7 @@ from dataset_scripts.release.cluster_metrics_release import (
     matthews,
     ranking_values,
 )
+from dataset_scripts.tvhf import floors_tvhf
 from dataset_scripts.tvhf.bag_kernel_tvhf import BagKernel
 from dataset_scripts.tvhf.card_floors_tvhf import floors_section
 from dataset_scripts.tvhf.configs_tvhf import CONFIGS
@@ -35,6 +39,8 @@ from dataset_scripts.tvhf.metrics_tvhf import (
     read_rows,
     search_metrics,
 )
+from dataset_scripts.tvhf.search_floors_tvhf import WL_NEAREST, WL_ROUND, _nearest_statements
+from dataset_scripts.tvhf.similarity_tvhf import SentenceEncoder
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tvhf_floors.json"
@@ -270,6 +276,49 @@ def test_bm25_prefers_rare_words_and_short_documents() -> None:
     assert rare.argmax() == 2 and (rare > 0).all()
 
 
+def test_a_query_finds_the_graphs_that_are_like_those_of_the_nearest_statement(folder: Path) -> None:
+    networks = Networks(folder, encode)
+    first, second = (
+        next(n for n, counts in networks.counts.items() if op in counts) for op in ("Conv2d", "Embedding")
+    )
+    statements = [{"text": text, "arch_id": name, "label": label} for text, name, label in (
+        ("It looks at pictures.", first, 1), ("Nobody knows.", second, 0), ("It reads letters.", second, 1),
+    )]  # fmt: skip
+    kernel = networks.kernels[WL_ROUND]
+    rank = _nearest_statements(statements, networks)
+    scores = rank([{"query": "It looks at many pictures."}, {"query": "It reads long letters."}])
+    assert scores.shape == (2, len(networks.names)) and kernel[networks.index[first], networks.index[second]] < 1
+    assert scores[0].argmax() == networks.index[first] and scores[1].argmax() == networks.index[second]
+
+
+def test_a_sentence_encoder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "cache"))
+    config = transformers.BertConfig(
+        vocab_size=300, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path / "own")
+    tiny_tokenizer().save_pretrained(tmp_path / "own")
+    own = SentenceEncoder(str(tmp_path / "own"))
+    found = own(["a network", "a longer network with layers", "a network"])
+    assert found.shape == (3, 8) and found.dtype == np.float32
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6) and np.array_equal(found[0], found[2])
+    assert np.allclose(own(["a longer network with layers"])[0], found[1], atol=1e-6), "kept"
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 2
+    with pytest.raises(OSError):
+        SentenceEncoder(str(tmp_path / "none"))(["a network"])
+
+
+def test_figures_of_another_encoder_are_not_taken_for_stored_ones(tmp_path: Path, folder: Path) -> None:
+    stored = tmp_path / "floors.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(floors_tvhf, "_tasks", lambda *_: {})
+        patch.setattr(floors_tvhf, "faults", lambda _: [])
+        digests = [
+            all_floors(folder, encoder, stored=stored)["digest"] for encoder in (encode, SentenceEncoder("owner/code"))
+        ]
+    assert digests[1] == f"{digests[0]}, owner/code"
+
+
 def test_a_printed_module_has_layers_and_their_sizes(folder: Path) -> None:
     networks = Networks(folder, encode)
     name = next(name for name, counts in networks.counts.items() if "Conv2d" in counts)
@@ -291,6 +340,7 @@ def test_every_task_has_floors_on_every_split(floors: dict[str, Any]) -> None:
     assert {f"Weisfeiler-Lehman, k = {k}" for k in (1, 2, 3)} <= set(pair) and pair["always alike"]["MCC"] == 0.0
     assert floors["bimodal_clones"]["test"]["all"]["text alone"]["AUROC"] == 50.0
     assert all(found["queries"] for found in floors["search"]["test"]["sentence, split"].values())
+    assert WL_NEAREST in floors["search"]["test"]["sentence, split"]
     for config in ("aqa", "aqa_modern"):
         test = floors[config]["test"]
         assert test["prior by type"]["macro"] >= test["most frequent answer"]["macro"]

@@ -28,7 +28,7 @@ from .pair_floors_tvhf import NAME_METHODS, ONE_ALONE, PAIR_ALONE, bimodal_floor
 from .question_floors_tvhf import CONFIGS as QUESTION_CONFIGS
 from .question_floors_tvhf import question_floors
 from .search_floors_tvhf import search_floors
-from .similarity_tvhf import Encoder, encode
+from .similarity_tvhf import Encoder, SentenceEncoder, encode
 from .statement_floors_tvhf import (
     GRAPH_ALONE,
     HUMAN_NAMED,
@@ -76,7 +76,8 @@ def all_floors(
     """
     data = read_folder(folder)
     digest = data_digest(data)
-    found = _read_stored(stored, digest)
+    named = getattr(encoder, "name", None)
+    found = _read_stored(stored, f"{digest}, {named}" if named else digest)
     for task, make in _tasks(data, encoder, packages).items():
         if task not in found:
             found[task] = make()
@@ -161,11 +162,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure the floors of TVHF.")
     parser.add_argument("--data", required=True, type=Path, help="published folder, or a build")
     parser.add_argument("--out", required=True, type=Path, help="JSON file to write")
+    parser.add_argument("--encoder", help="folder or Hub id of an encoder of transformers, such as one of code, that "
+                        "the rows `encoder` measure instead of all-MiniLM-L6-v2")  # fmt: skip
     parser.add_argument("--packages", nargs="*", default=(), type=Path, help="site-packages of other environments")
     options = parser.parse_args(arguments)
     try:
-        found = all_floors(options.data, packages=options.packages, stored=options.out)
-    except (ValueError, FileNotFoundError) as error:
+        encoder = SentenceEncoder(options.encoder) if options.encoder else encode
+        found = all_floors(options.data, encoder, options.packages, options.out)
+    except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write("".join(f"fault: {line}\n" for line in found["faults"]))

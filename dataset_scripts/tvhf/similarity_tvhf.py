@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,43 +47,61 @@ def model_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def encode(texts: Sequence[str], batch_size: int = 32) -> np.ndarray:
-    """Sentence embeddings, float32 (texts, 384), rows of length 1: mean over tokens of the last hidden states.
+class SentenceEncoder:
+    """An encoder of transformers as a measure of likeness: the mean over tokens of its last hidden states.
 
-    Each is kept in a temporary folder, under the digest of its text.
+    Args:
+        name: folder or Hub id; None for all-MiniLM-L6-v2 of the development dependency.
     """
-    folder = Path(tempfile.gettempdir()) / "archbert-sentence-embeddings"
-    places = [folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy" for text in texts]
-    waiting = sorted({text: place for text, place in zip(texts, places, strict=True) if not place.exists()}.items(),
-                     key=lambda item: len(item[0]))  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(waiting), batch_size):
-        batch = waiting[start : start + batch_size]
-        for (_, place), row in zip(batch, _encode_batch([text for text, _ in batch]), strict=True):
-            part = place.with_suffix(f".{os.getpid()}")
-            with part.open("wb") as file:
-                np.save(file, row)
-            part.replace(place)
-    return np.stack([np.load(place) for place in places])
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
+
+    def __call__(self, texts: Sequence[str], batch_size: int = 32) -> np.ndarray:
+        """Embeddings of texts, float32 (texts, hidden), rows of length 1.
+
+        Each is kept in a temporary folder, under the digest of its text, and of the name of an encoder of one's own.
+
+        Raises:
+            ModuleNotFoundError: the development dependency is not installed.
+            OSError: there is no such encoder.
+        """
+        folder = Path(tempfile.gettempdir()) / "archbert-sentence-embeddings"
+        if self.name is not None:
+            folder /= hashlib.sha256(self.name.encode()).hexdigest()[:32]
+        places = [folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy" for text in texts]
+        new = {text: place for text, place in zip(texts, places, strict=True) if not place.exists()}
+        waiting = sorted(new.items(), key=lambda item: len(item[0]))
+        folder.mkdir(parents=True, exist_ok=True)
+        for start in range(0, len(waiting), batch_size):
+            batch = waiting[start : start + batch_size]
+            for (_, place), row in zip(batch, self._encode_batch([text for text, _ in batch]), strict=True):
+                part = place.with_suffix(f".{os.getpid()}")
+                with part.open("wb") as file:
+                    np.save(file, row)
+                part.replace(place)
+        return np.stack([np.load(place) for place in places])
+
+    @cached_property
+    def _model(self) -> Any:
+        from transformers import AutoModel, AutoTokenizer
+
+        source = self.name or model_folder()
+        return AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source).eval()
+
+    def _encode_batch(self, texts: Sequence[str]) -> np.ndarray:
+        import torch
+
+        tokenizer, model = self._model
+        batch = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+        with torch.inference_mode():
+            mask = batch["attention_mask"][..., None]
+            mean = (model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
+            return np.asarray(torch.nn.functional.normalize(mean, dim=-1).numpy(), dtype=np.float32)
 
 
-@lru_cache(maxsize=1)
-def _model() -> Any:
-    from transformers import AutoModel, AutoTokenizer
-
-    folder = model_folder()
-    return AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-
-
-def _encode_batch(texts: Sequence[str]) -> np.ndarray:
-    import torch
-
-    tokenizer, model = _model()
-    batch = tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
-    with torch.inference_mode():
-        mask = batch["attention_mask"][..., None]
-        mean = (model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
-        return np.asarray(torch.nn.functional.normalize(mean, dim=-1).numpy(), dtype=np.float32)
+encode = SentenceEncoder()
+"""The encoder of the paper's negatives."""
 
 
 def without_numbers(text: str) -> str:
