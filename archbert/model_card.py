@@ -4,8 +4,8 @@ A results file is a JSON object, or a list of them, each one a table with its pr
 
     {"title": "AQA on unseen AutoNet architectures",
      "rows": [{"method": "cross-attention", "exact match": 97.9, "samples-F1": 99.2}, ...],
-     "data": "...", "training_data": "...", "notes": "...",
-     "command": "...", "seed": 0, "commit": "...", "hardware": "...", "versions": {...}, "date": "..."}
+     "data": "...", "training_data": "...", "trained_on": {"TVHF": "train; manifest.json ..."}, "base_model": "...",
+     "notes": "...", "command": "...", "seed": 0, "commit": "...", "hardware": "...", "versions": {...}, "date": "..."}
 
 Every row has the same first key, and a missing value is shown as a dash; further keys are kept, but not shown. An
 object without ``rows`` is shown as a table of its numbers, nested names joined with dots. No number is typed by hand:
@@ -24,6 +24,7 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
+from .model_index import evaluation_results
 from .names import NAMESPACE, TAG
 
 RESULTS_BEGIN, RESULTS_END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -39,6 +40,13 @@ CITATION = """```bibtex
 }
 ```"""
 
+_PICTURES = {
+    "embeddings.png": "Networks, statements and pairs in the joint space: two directions of most variance (PCA).",
+    "calibration.png": "Which probabilities can be trusted, how many answers are wrong among the surest, and which "
+    "answers are taken for which.",
+}
+"""Pictures beside a card -> what they show."""
+
 _AUTONET = """AutoNet: generated cell networks that no one designed, with questions and descriptions from templates.
 Every answer and every label is computed from the graph."""
 
@@ -53,9 +61,12 @@ _CARD = """---
 ---
 # {name}
 
+An independent re-implementation of the method of Akbari et al. (2023). It is not by the authors of the paper, nor
+endorsed by them.
+
 ArchBERT reads two languages: English, and neural architectures. This model takes the computational graph of a network
-(no weights, no images) and a question, and gives answers with probabilities. It is an independent re-implementation of
-the method of Akbari et al. (2023), not the authors' model.
+(no weights, no images) and a text: it answers questions, judges statements{describes} and tells how alike two
+networks are, with probabilities.
 
 ## Use it
 
@@ -98,7 +109,7 @@ The same folder holds the pipelines `architecture-reasoning` (is a statement abo
 
 {results}
 
-## Training data
+{pictures}## Training data
 
 {data}
 
@@ -106,7 +117,7 @@ The same folder holds the pipelines `architecture-reasoning` (is a statement abo
 
 - Every answer is a prediction of the network, with a probability, from a closed list of {num_labels} answers. What the
   graph itself shows can be computed exactly and should be preferred where an error matters.{topics}
-- Trained on generated networks and on questions made from templates, in English. Real networks have operations and
+- {learned} Real networks have operations and
   sizes that it has seldom or never seen; the tables say what was measured on them, if it was.
 - It reads structure. It knows nothing of weights, accuracy, data or licences of a network.
 - Read every score beside its floor (the best constant answer for a type of question, and text alone): questions of a
@@ -120,6 +131,9 @@ Apache-2.0. Please cite the paper whose method this is:
 {citation}
 """
 
+
+_LEARNED = "Trained on generated networks and on questions made from templates, in English."
+_LEARNED_REAL = "Trained on generated and on real networks, on texts that programs and templates wrote, in English."
 
 _TOPICS = """
 - Of questions for one of {} numbers and names of the whole network it predicts which is asked for; the answer is
@@ -153,16 +167,19 @@ def write_model_card(
     name = name or Path(output_dir).resolve().name
     tables = [results] if isinstance(results, Mapping) else list(results or [])
     text = _CARD.format(
-        metadata=_metadata(name).to_yaml(),
+        metadata=_metadata(name, tables).to_yaml(),
         name=name,
         tag=TAG,
         repo=repo_id or f"{NAMESPACE}/{name}",
         model=_model_section(values),
         results=results_markdown(tables, heading="###"),
+        pictures=_pictures_section(Path(output_dir)),
         data=_data_section(data if data is not None else _recorded_data(tables), tables),
         num_labels=len(values.get("id2label") or ()) or "known",
+        learned=_LEARNED_REAL if _learned_real(tables) else _LEARNED,
         topics=_TOPICS.format(len(values["question_topics"])) if values.get("question_topics") else "",
         citation=CITATION,
+        describes=", describes networks" if values.get("decoder_layers") else "",
         captioning=", and `architecture-captioning` (a description)" if values.get("decoder_layers") else "",
     )
     path = Path(output_dir) / "README.md"
@@ -215,17 +232,28 @@ def update_readme(readme: str | os.PathLike[str], paths: Iterable[str | os.PathL
     return changed != text
 
 
-def _metadata(name: str) -> ModelCardData:
+def _metadata(name: str, tables: Sequence[Mapping[str, Any]]) -> ModelCardData:
+    names = ["autonet", "tvhf"] if _learned_real(tables) else ["autonet"]
     return ModelCardData(
         language="en",
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag="graph-ml",
         tags=["archbert", "neural-architecture", "architecture-question-answering", "graph-attention"],
-        datasets=[f"{NAMESPACE}/autonet"],
+        base_model=next((table["base_model"] for table in tables if table.get("base_model")), None),
+        datasets=[f"{NAMESPACE}/{dataset}" for dataset in names],
         metrics=["exact_match", "f1"],
         model_name=name,
+        eval_results=evaluation_results(tables) or None,
     )
+
+
+def _learned_real(tables: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether real networks were learned from: the tables say so, or were made by the training that does it."""
+    return any(
+        "TVHF" in table.get("trained_on", ()) or "run_multitask.py" in str(table.get("command", ""))
+        for table in tables
+    )  # fmt: skip
 
 
 def _model_section(config: Mapping[str, Any]) -> str:
@@ -250,15 +278,22 @@ def _first(config: Mapping[str, Any], nested: Mapping[str, Any] | None, *names: 
     return found[0] if found else None
 
 
-def _recorded_data(tables: Sequence[Mapping[str, Any]]) -> str | None:
-    return next((str(table["training_data"]) for table in tables if table.get("training_data")), None)
+def _recorded_data(tables: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | str | None:
+    """What the tables say that was trained on: `trained_on` of one, else `training_data`."""
+    named = next((dict(table["trained_on"]) for table in tables if table.get("trained_on")), None)
+    return named or next((str(table["training_data"]) for table in tables if table.get("training_data")), None)
 
 
 def _data_section(data: Mapping[str, Any] | str | None, tables: Sequence[Mapping[str, Any]]) -> str:
     if isinstance(data, Mapping):
         data = "\n".join(f"- {label}: {_cell(value)}" for label, value in data.items())
-    real = any("run_multitask.py" in str(table.get("command", "")) for table in tables)
-    return "\n\n".join([_AUTONET, *([_TVHF] if real else []), *([data] if data else [])])
+    return "\n\n".join([_AUTONET, *([_TVHF] if _learned_real(tables) else []), *([data] if data else [])])
+
+
+def _pictures_section(folder: Path) -> str:
+    """The pictures that lie beside the card, with what they show; empty without any."""
+    shown = [f"![{said}]({name})\n\n{said}" for name, said in _PICTURES.items() if (folder / name).is_file()]
+    return "\n\n".join(["## Pictures", *shown, ""]) if shown else ""
 
 
 def _table(table: Mapping[str, Any], heading: str) -> str:

@@ -68,6 +68,7 @@ TOKENIZER_FILES = (
     "vocab.json", "vocab.txt", "merges.txt",
 )  # fmt: skip
 RESULTS_PATTERN = "*results*.json"
+PICTURES = "*.png"
 _LOCAL_KEYS = ("_name_or_path", "name_or_path")
 
 
@@ -181,6 +182,8 @@ def _publish(source: Path, target: Path, results: Sequence[Path], write_weights:
     try:
         write_weights(source, staging)
         config = _write_configs(source, staging)
+        for picture in sorted(source.glob(PICTURES)):
+            shutil.copyfile(picture, staging / picture.name)
         _write_results(results, config, staging, target.name)
         _link_code(staging)
         _check_loads(staging)

@@ -62,6 +62,7 @@ ROWS = {
 
 HEADLINES: dict[str, set[tuple[str, str]]] = {
     "small-reasoning.json": {("test", "structure and size"), ("test_seen_sentence", "structure and size")},
+    "small-reasoning-human.json": {("test_human", "structure and size")},
     "small-clone_detection.json": {("test", "all"), ("test", "size-matched")},
     "small-search.json": {("test", "compositional, split"), ("test", "sentence, split")},
     "small-real_aqa.json": {("test", "all")},

@@ -184,9 +184,10 @@ def table_of(
         results: method -> figures.
         columns: the figures to show, each with its interval.
     """
-    methods = {**results, **task.floors(config, split, part)}
     first = next(iter(results.values()))
     count = first.get("rows", first.get("queries"))
+    floors = task.floors(config, split, part)
+    methods = {**results, **{name: found for name, found in floors.items() if found.get("rows", count) == count}}
     return {
         "title": title,
         "data": f"TVHF, {config}, {split}, {part}: {count} rows",

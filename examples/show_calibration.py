@@ -2,7 +2,7 @@
 Draws how far a checkpoint's probabilities can be trusted, and which questions it gets wrong, for its card.
 
     python examples/show_calibration.py --init_from hub/models/archbert-small --data data/autonet \
-        --picture docs/images/calibration.png --results benchmarks/results/runs/calibration.json
+        --picture hub/models/archbert-small/calibration.png --results benchmarks/results/runs/calibration.json
 
 * Left, statements about real networks of unseen clusters: of those that are given a probability, how many are true.
 * Middle, questions: the share of wrong answers among those that are answered first, if the surest come first. How sure

@@ -1,8 +1,8 @@
 """
 Draws texts and networks in the joint space (the paper's figures 5 and 7) and lists what the model says (its Table 4).
 
-    python examples/show_embeddings.py --init_from hub/models/archbert-mini --picture docs/images/embeddings.png \
-        --results benchmarks/results/runs/qualitative.json
+    python examples/show_embeddings.py --init_from hub/models/archbert-small \
+        --picture hub/models/archbert-small/embeddings.png --results benchmarks/results/runs/qualitative.json
 
 Left, all networks of the split, coloured by their paradigm; right, statements (stars), each joined with a network
 of which it is true (dot) and one of which it is false (cross). Both are projected on the first two principal

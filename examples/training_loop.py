@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import logging
 import math
@@ -386,10 +387,34 @@ def hardware(accelerator: Accelerator) -> str:
     return f"{accelerator.num_processes} x {name}" if accelerator.num_processes > 1 else name
 
 
+def origin(arguments: TrainingArguments) -> dict[str, Any]:
+    """What a model was made from: data sets with the digests of their manifests, and the published model before it."""
+    from archbert.names import NAMESPACE
+
+    data = {}
+    for name, folder in (("AutoNet", arguments.data), ("TVHF", getattr(arguments, "real_data", None))):
+        manifest = Path(folder or "") / "manifest.json"
+        if folder and manifest.is_file():
+            digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+            data[name] = f"training split, manifest.json of SHA-256 {digest}"
+        elif folder and not Path(folder).exists():
+            data[name] = f"training split of {folder}"
+    if "AutoNet" in data and arguments.limit_train:
+        data["AutoNet"] = f"first {arguments.limit_train:,} networks of the {data['AutoNet']}"
+    found: dict[str, Any] = {"trained_on": data} if data else {}
+    source = arguments.init_from or arguments.text_encoder or ""
+    if Path(source).resolve().parent == Path(__file__).resolve().parents[1] / "hub" / "models":
+        found["base_model"] = f"{NAMESPACE}/{Path(source).name}"
+    elif re.fullmatch(r"[\w.-]+/[\w.-]+", source) and not Path(source).exists():
+        found["base_model"] = source
+    return found
+
+
 def finish(trainer: Trainer, processor: Any, arguments: TrainingArguments, tables: list[dict[str, Any]]) -> None:
     """Save the state, the model and its processor, the arguments, the results and the card; push if asked to."""
     from archbert.model_card import write_model_card
 
+    tables = [{**table, **(origin(arguments) if number == 0 else {})} for number, table in enumerate(tables)]
     if trainer.state.step:
         trainer.save()
     if trainer.accelerator.is_main_process:

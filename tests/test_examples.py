@@ -1,5 +1,6 @@
 """The training scripts on a tiny AutoNet: blocks, resuming, several processes, calibration, what is saved."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import calibration  # noqa: E402
+import run_multitask  # noqa: E402
 
 import blocks  # noqa: E402
 import evaluation  # noqa: E402
@@ -188,6 +190,27 @@ def test_aqa_run_leaves_a_model_results_and_a_card(autonet: str, tmp_path: Path)
     with torch.no_grad():
         logits = model(**processor(text=["which pooling is used?"], architectures=[graph])).logits
     assert logits.shape == (1, len(ANSWERS)) and logits.isfinite().all()
+
+
+def test_a_model_says_what_it_was_made_from(tmp_path: Path) -> None:
+    for name in ("autonet", "tvhf"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(name)
+    given: dict[str, Any] = {"data": str(tmp_path / "autonet"), "limit_train": 1000}
+    found = training_loop.origin(training_loop.TrainingArguments(**given, text_encoder="owner/encoder"))
+    digest = hashlib.sha256(b"autonet").hexdigest()
+    assert found["base_model"] == "owner/encoder" and list(found["trained_on"]) == ["AutoNet"]
+    assert (
+        found["trained_on"]["AutoNet"].startswith("first 1,000 networks") and digest in found["trained_on"]["AutoNet"]
+    )
+    published = str(Path(__file__).parents[1] / "hub" / "models" / "archbert-mini")
+    arguments = run_multitask.MultitaskArguments(real_data=str(tmp_path / "tvhf"), init_from=published)
+    found = training_loop.origin(arguments)
+    assert found["base_model"] == "archbert/archbert-mini" and list(found["trained_on"]) == ["TVHF"]
+    given = {"data": "owner/autonet", "init_from": str(tmp_path)}
+    assert training_loop.origin(training_loop.TrainingArguments(**given)) == {
+        "trained_on": {"AutoNet": "training split of owner/autonet"}
+    }, "no path of this machine"
 
 
 def test_the_split_to_evaluate_on_can_be_chosen(autonet: str, tmp_path: Path) -> None:

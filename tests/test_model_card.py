@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,48 @@ def test_card_has_valid_metadata_the_two_ways_of_loading_and_the_results(tmp_pat
     assert "- architectures: 2000" in text
     assert "closed list of 2 answers" in text
     assert "| Hidden size | 256 |" in text
+
+
+def test_a_card_names_its_origin_and_its_figures_as_the_hub_reads_them(tmp_path: Path) -> None:
+    tables = [
+        {"title": "AR on real networks, test, structure and size", "split": "test", "data": "TVHF, descriptions",
+         "rows": [{"method": "ArchBERT, product", "group_accuracy": "63 (53.7 to 71.9)", "F1": 80.9},
+                  {"method": "ops x words", "group_accuracy": 17.5}],
+         "base_model": "owner/encoder", "trained_on": {"AutoNet": "all of it", "TVHF": "training split"}},
+        {"title": "AQA on real networks, questions of today (aqa_modern)",
+         "rows": [{"method": "ArchBERT, alone", "split": "test_new", "macro": 96.4}]},
+        {"title": "AR on real networks, sentences that people wrote (test_human)", "split": "test_human",
+         "rows": [{"method": "ArchBERT, product", "group_accuracy": "48.6 (35.3 to 63)"}]},
+        {"title": "AC on unseen AutoNet architectures, full",
+         "rows": [{"method": "ArchBERT", "claim precision": 90.2}]},
+        {"title": "Losses", "rows": [{"loss": "answer", "first tenth": 0.1}]},
+    ]  # fmt: skip
+    (tmp_path / "calibration.png").write_bytes(b"")
+    card = ModelCard.load(write_model_card(tmp_path, {"decoder_layers": 2}, tables, name="archbert-tiny"))
+    assert card.data.base_model == "owner/encoder" and card.data.datasets == ["archbert/autonet", "archbert/tvhf"]
+    found = [(r.dataset_type, r.dataset_config, r.dataset_split, r.metric_type, r.metric_value)
+             for r in card.data.eval_results]  # fmt: skip
+    assert found == [
+        ("archbert/tvhf", "descriptions", "test", "accuracy", 63.0),
+        ("archbert/tvhf", "aqa_modern", "test_new", "exact_match", 96.4),
+        ("archbert/tvhf", "test_human", "test", "accuracy", 48.6),
+        ("archbert/autonet", "captions", None, "precision", 90.2),
+    ]
+    assert card.data.model_name == "archbert-tiny" and card.data.eval_results[0].metric_name.endswith("product")
+    text = card.text.replace("\n", " ")
+    assert "nor endorsed by them" in text and text.index("nor endorsed") < text.index("## Use it")
+    assert "- TVHF: training split" in text and "generated and on real networks" in text
+    assert "](calibration.png)" in text and "embeddings.png" not in text and "describes networks" in text
+
+
+def test_the_published_cards_are_whole() -> None:
+    for folder in sorted((Path(__file__).parents[1] / "hub" / "models").iterdir()):
+        card = ModelCard.load(folder / "README.md")
+        assert card.data.eval_results and card.data.datasets, folder
+        titles = [table["title"] for table in json.loads((folder / "results.json").read_text())]
+        assert len(set(titles)) == len(titles), f"{folder} has a table twice"
+        pictures = re.findall(r"\]\((\w+\.png)\)", card.text)
+        assert sorted(pictures) == sorted(path.name for path in folder.glob("*.png"))
 
 
 def test_a_card_without_results_says_so(tmp_path: Path) -> None:

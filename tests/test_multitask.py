@@ -40,6 +40,7 @@ from archbert.verification import DECIDED, PARTLY_RIGHT
 from dataset_scripts.autonet import build_tokenizer
 from dataset_scripts.autonet.claims_autonet import CLAIM_TYPES
 from dataset_scripts.autonet.generate_autonet import generate
+from dataset_scripts.tvhf.metrics_tvhf import read_rows
 from modeling_archbert import ArchBertForPreTraining, ArchBertForSequenceClassification, ArchBertModel
 from modeling_archbert.heads_archbert import clone_loss, contrastive_loss
 from processing_archbert import ArchBertProcessor, trace
@@ -391,6 +392,30 @@ def test_reasoning_is_evaluated_beside_its_floors(trained: Path, tvhf: str, tmp_
     assert head["prevalence"] == 50.0 and head["groups"] * 2 == head["rows"]
     assert methods[run_reasoning.HEAD]["group_accuracy"] == head["group_accuracy"]
     assert methods["a floor"]["F1, 95%"] == "50 to 80" and headline["floors"] == ["a floor"]
+
+
+def test_sentences_of_people_are_asked_of_networks_of_every_split(
+    trained: Path, tvhf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [
+        row | {"split_of_architecture": split, "mentions_name": split == "train"}
+        for split in ("train", "test") for row in read_rows(tvhf, "descriptions", split)
+    ]  # fmt: skip
+    asked = [row for row in known if row["split_of_architecture"] == "test"]
+    monkeypatch.setattr(run_reasoning, "human_rows", lambda *_: known)
+    given = (run_reasoning, run_reasoning.ReasoningArguments, trained, tvhf)
+    other = {"descriptions": {"test": {"structure and size": {"of other rows": {"rows": 1, "F1": 66.7}}}}}
+    (tmp_path / "floors.json").write_text(json.dumps(other))
+    tables = evaluate(*given, tmp_path / "people", eval_splits="test,test_human", floors=str(tmp_path / "floors.json"))
+    assert all(table["floors"] == [] for table in tables), "a floor of other rows stands beside it"
+    figures = {(table["split"], table["part"]): table["results"] for table in tables}
+    assert {split for split, _ in figures} == {"test", "test_human", "test_human, with names"}
+    part = "structure and size"
+    assert figures["test_human", part] == figures["test", part], "the same statements"
+    assert figures["test_human", part][run_reasoning.HEAD]["rows"] <= len(asked)
+    monkeypatch.setattr(run_reasoning, "human_rows", lambda *_: [])
+    with pytest.raises(ValueError, match="no sentence of test_human can be read"):
+        evaluate(*given, tmp_path / "none", eval_splits="test_human")
 
 
 def test_what_a_graph_shows_is_told_from_what_it_does_not(trained: Path, tvhf: str, tmp_path: Path) -> None:
