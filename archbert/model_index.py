@@ -51,7 +51,9 @@ def evaluation_results(tables: Sequence[Mapping[str, Any]]) -> list[EvalResult]:
         for row in rows:
             number = _NUMBER.match(str(row.get(column)))
             if number and str(row.get("method", "")).startswith(OURS):
-                split = str(row.get("split") or table.get("split") or "").split("_human")[0] or None
+                split = row.get("split") or table.get("split")
+                if named and str(split).startswith(named.group(1)):  # such a config has one split
+                    split = "test"
                 found.append(EvalResult(
                     task_type="graph-ml", task_name=task, dataset_type=f"{NAMESPACE}/{'tvhf' if real else 'autonet'}",
                     dataset_name="TVHF" if real else "AutoNet", dataset_split=split,

@@ -101,7 +101,7 @@ class Calls:
             {"architecture": g[0], "questions": [question] * len(g)}, batch_size=len(g)
         )
         found["clones (ACD)"] = lambda g: compare()(
-            [{"architectures": [one, other]} for one, other in zip(g, [*g[1:], g[0]], strict=True)],
+            [{"architectures": [one, replace(other)]} for one, other in zip(g, [*g[1:], g[0]], strict=True)],
             batch_size=2 * len(g),
         )
         if self.encoder(ATTENTION[0]).config.decoder_layers:
