@@ -276,6 +276,10 @@ def _readings(asked: int, said: list[tuple[Claim, ...]]) -> dict[str, torch.Tens
     return {"slot_labels": slots, "claim_labels": types, "value_labels": values}
 
 
+DRAWS = 100
+"""How often networks of a block of captions are drawn before it is given up."""
+
+
 class CaptionBlocks:
     """Blocks of captions to write, of generated networks or of real ones.
 
@@ -307,13 +311,20 @@ class CaptionBlocks:
         self.order = np.argsort([encoding.num_tokens for encoding in encodings], kind="stable")
 
     def __call__(self, block: int) -> dict[str, torch.Tensor]:
-        """The block of this number: keyword arguments of `ArchBertForPreTraining`."""
-        rng = np.random.default_rng([self.seed, block, 4])
-        width = min(len(self.order), CAPTION_WINDOW * self.graphs)
-        first = int(np.clip(rng.integers(len(self.order)) - width // 2, 0, len(self.order) - width))
-        chosen = rng.choice(self.order[first : first + width], self.graphs, replace=False).tolist()
-        batch = self.processor.collate(None, [self.encodings[index] for index in chosen])
-        written = caption_batch(
-            self.processor, self.config, [self.rows.of([index]) for index in chosen], self.captions, rng, self.shares
-        )
-        return dict(batch) | written
+        """The block of this number: keyword arguments of `ArchBertForPreTraining`.
+
+        Networks of which none has a caption of the length that was drawn are drawn again.
+
+        Raises:
+            ValueError: captions were not found for a hundred times.
+        """
+        for attempt in range(DRAWS):
+            rng = np.random.default_rng([self.seed, block, 4, *([attempt] if attempt else [])])
+            width = min(len(self.order), CAPTION_WINDOW * self.graphs)
+            first = int(np.clip(rng.integers(len(self.order)) - width // 2, 0, len(self.order) - width))
+            chosen = rng.choice(self.order[first : first + width], self.graphs, replace=False).tolist()
+            rows = [self.rows.of([index]) for index in chosen]
+            written = caption_batch(self.processor, self.config, rows, self.captions, rng, self.shares)
+            if written:
+                return dict(self.processor.collate(None, [self.encodings[index] for index in chosen])) | written
+        raise ValueError(f"none of {DRAWS * self.graphs} networks that were drawn has a caption of the wanted length")

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ sys.path.insert(0, str(REPOSITORY / "examples"))
 
 import caption_evaluation  # noqa: E402
 import captions  # noqa: E402
+import multitask  # noqa: E402
 import paper_runs  # noqa: E402
 import paper_tables  # noqa: E402
 import run_captioning  # noqa: E402
@@ -267,3 +269,17 @@ def test_reproduce_makes_the_ablations_too() -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     recipe = makefile.split("\nreproduce:")[1].split("\n\n")[0]
     assert "examples/run_paper_ablations.py" in recipe and "examples/run_paper_tables.py" in recipe
+
+
+def test_networks_without_captions_are_drawn_again(collated: Any) -> None:
+    processor, encodings = collated
+    caption = {"text": "It is a network.", "length": "sentence", "style": "plain", "claims": "[]"}
+    described = SimpleNamespace(of=lambda chosen: [caption] if chosen == [1] else [])
+    config = ArchBertConfig.from_preset("mini", max_caption_length=16)
+    made = (encodings, described, processor, config)
+    shares = [float(length == "sentence") for length in captions.LENGTHS]
+    blocks = multitask.CaptionBlocks(*made, graphs=1, captions=1, shares=shares)
+    assert all("caption_labels" in blocks(number) for number in range(20))
+    described.of = lambda chosen: []
+    with pytest.raises(ValueError, match="none of 100 networks that were drawn has a caption"):
+        blocks(0)
