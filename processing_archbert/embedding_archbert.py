@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -10,6 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
+_BATCHES_AT_ONCE = 8
+"""Architectures that are sorted by size before they are put into batches, in batches."""
+_LARGEST_IN_BATCH = 1.25
+"""The largest architecture of a batch has at most so many times the tokens of the smallest: the rest is padding."""
 _ONE = (str, bytes, Mapping, nn.Module, torch.Tensor)
 
 
@@ -55,15 +59,23 @@ def encode(
     if texts is not None and (inputs is not None or options):
         raise ValueError(f"{', '.join(options) or 'inputs'} belongs to architectures; texts take only batch_size.")
     base, rows = model.base_model, []
+
+    def read(pair: tuple[Any, Any]) -> Any:
+        return processor.encode_architectures([pair[0]], [pair[1]], **options)[0]
+
     if texts is not None:
         for chunk in _chunks(texts if holds_several(texts) else [texts], batch_size):
             batch = processor(text=chunk).to(base.device)
             rows.append(base.get_text_features(batch["input_ids"], batch["attention_mask"]))
     else:
-        for chunk in _chunks(_with_inputs(architectures, inputs), batch_size):
-            given, called_with = (list(column) for column in zip(*chunk, strict=True))
-            batch = processor(architectures=given, inputs=called_with, **options).to(base.device)
-            rows.append(base.get_architecture_features(**batch))
+        for chunk in _chunks(_with_inputs(architectures, inputs), _BATCHES_AT_ONCE * batch_size, read):
+            counts = [encoding.num_tokens for encoding in chunk]
+            found: list[torch.Tensor] = [torch.empty(0)] * len(chunk)
+            for places in _of_like_size(counts, batch_size):
+                batch = processor.collate(None, [chunk[place] for place in places]).to(base.device)
+                for place, row in zip(places, base.get_architecture_features(**batch), strict=True):
+                    found[place] = row
+            rows.append(torch.stack(found))
     if not rows:
         return np.zeros((0, base.config.hidden_size), np.float32)
     return unit(torch.cat(rows)).cpu().numpy()
@@ -90,7 +102,20 @@ def _with_inputs(architectures: Any, inputs: Any) -> Iterator[tuple[Any, Any]]:
             yield pair
 
 
-def _chunks(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    remaining = iter(values)
+def _chunks(values: Iterable[Any], size: int, read: Callable[[Any], Any] = lambda value: value) -> Iterator[list[Any]]:
+    """So many values at a time, each read as it comes, so that no more than one is kept that is not read."""
+    remaining = map(read, values)
     while chunk := list(islice(remaining, size)):
         yield chunk
+
+
+def _of_like_size(counts: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Places of at most `size` counts at a time, of which the largest is little above the smallest."""
+    batch: list[int] = []
+    for place in sorted(range(len(counts)), key=lambda place: counts[place]):
+        if batch and (len(batch) == size or counts[place] > _LARGEST_IN_BATCH * counts[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch

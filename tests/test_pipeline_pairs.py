@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import archbert
 from archbert.embedding import Embedder
 from archbert.release import CUSTOM_PIPELINES, release
 from modeling_archbert import ArchBertForPreTraining, ArchBertModel
-from processing_archbert import ArchBertProcessor, ArchitectureGraph, sources_archbert, trace
+from processing_archbert import ArchBertProcessor, ArchitectureGraph, embedding_archbert, sources_archbert, trace
 
 STATEMENTS = ["It has max pooling.", "A transformer that reads text, with attention and layer normalization.", "ReLU"]
 TEXT = "a model with convolutions"
@@ -430,3 +432,31 @@ def test_thresholds_of_the_checkpoint_come_along(tmp_path: Path) -> None:
     (checkpoint / "config.json").write_text(json.dumps(config | {"clone_threshold": 0.25}))
     pipe = archbert.pipeline(archbert.CLONE_DETECTION, model=str(release(checkpoint, "x", tmp_path)), device="cpu")
     assert pipe({"architectures": [convolutional(4)] * 2})["threshold"] == 0.25
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_architectures_of_like_size_share_a_batch(size: int) -> None:
+    counts = [90, 10, 11, 80, 12, 30, 10]
+    batches = list(embedding_archbert._of_like_size(counts, size))
+    assert sorted(place for batch in batches for place in batch) == list(range(len(counts)))
+    assert all(len(batch) <= size for batch in batches)
+    assert all(max(counts[p] for p in batch) <= 1.25 * min(counts[p] for p in batch) for batch in batches)
+    if size == 100:
+        assert [[counts[place] for place in batch] for batch in batches] == [[10, 10, 11, 12], [30], [80, 90]]
+
+
+def test_architectures_are_read_as_they_come(compare: Any) -> None:
+    given: list[int] = []
+    kept: list[weakref.ref[torch.nn.Module]] = []
+
+    def networks() -> Iterator[torch.nn.Module]:
+        for width in range(2, 8):
+            gc.collect()
+            given.append(sum(one() is not None for one in kept))
+            network = torch.nn.Sequential(torch.nn.Linear(width, width))
+            kept.append(weakref.ref(network))
+            yield network
+            del network
+
+    found = compare.encode(architectures=networks(), inputs=[torch.zeros(1, width) for width in range(2, 8)])
+    assert found.shape[0] == 6 and max(given) <= 2, "more than the last ones are held"
