@@ -40,7 +40,7 @@ CITATION = """```bibtex
 }
 ```"""
 
-_PICTURES = {
+PICTURES = {
     "embeddings.png": "Networks, statements and pairs in the joint space: two directions of most variance (PCA).",
     "calibration.png": "Which probabilities can be trusted, how many answers are wrong among the surest, and which "
     "answers are taken for which.",
@@ -292,7 +292,7 @@ def _data_section(data: Mapping[str, Any] | str | None, tables: Sequence[Mapping
 
 def _pictures_section(folder: Path) -> str:
     """The pictures that lie beside the card, with what they show; empty without any."""
-    shown = [f"![{said}]({name})\n\n{said}" for name, said in _PICTURES.items() if (folder / name).is_file()]
+    shown = [f"![{said}]({name})\n\n{said}" for name, said in PICTURES.items() if (folder / name).is_file()]
     return "\n\n".join(["## Pictures", *shown, ""]) if shown else ""
 
 

@@ -35,7 +35,7 @@ import modeling_archbert
 import processing_archbert
 
 from . import PIPELINE_MODELS, PIPELINE_TYPE, PIPELINES
-from .model_card import read_results, write_model_card
+from .model_card import PICTURES, read_results, write_model_card
 from .reference import REFERENCE, check_reference, write_reference
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,6 @@ TOKENIZER_FILES = (
     "vocab.json", "vocab.txt", "merges.txt",
 )  # fmt: skip
 RESULTS_PATTERN = "*results*.json"
-PICTURES = "*.png"
 _LOCAL_KEYS = ("_name_or_path", "name_or_path")
 
 
@@ -154,7 +153,7 @@ def release(
 def refresh(name: str, hub_dir: str | os.PathLike[str] = "hub/models") -> Path:
     """Bring the published folder `hub_dir`/`name` up to date with the code; its weights stay, byte for byte.
 
-    Written anew are ``auto_map``, ``custom_pipelines``, the links to code files, and the card.
+    Written anew are ``auto_map``, ``custom_pipelines``, the links to code files, and the card; pictures stay.
 
     Returns:
         The published folder.
@@ -182,7 +181,7 @@ def _publish(source: Path, target: Path, results: Sequence[Path], write_weights:
     try:
         write_weights(source, staging)
         config = _write_configs(source, staging)
-        for picture in sorted(source.glob(PICTURES)):
+        for picture in filter(Path.is_file, (source / name for name in PICTURES)):
             shutil.copyfile(picture, staging / picture.name)
         _write_results(results, config, staging, target.name)
         _link_code(staging)

@@ -155,11 +155,17 @@ def test_results_and_card_come_along(copied: Path, tmp_path: Path) -> None:
         "rows": [{"method": "cross-attention", "exact match": 97.25}],
     }
     (copied / "aqa_results.json").write_text(json.dumps(table))
+    (copied / "embeddings.png").write_bytes(b"a picture")
+    (copied / "other.png").write_bytes(b"not of the card")
     (tmp_path / "tracing.json").write_text(json.dumps([{"rows": [{"model": "bert", "seconds": 0.25}]}]))
     folder = release(copied, "with-results", tmp_path / "models", [tmp_path / "tracing.json"])
     measured = json.loads((folder / "results.json").read_text())
     assert measured == [table, {"title": "tracing", "rows": [{"model": "bert", "seconds": 0.25}]}]
     card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "](embeddings.png)" in card and (folder / "embeddings.png").read_bytes() == b"a picture"
+    assert not (folder / "other.png").exists()
+    refresh(folder.name, folder.parent)
+    assert (folder / "embeddings.png").is_file() and (folder / "README.md").read_text(encoding="utf-8") == card
     assert "### AQA, measured" in card and "| cross-attention | 97.2 |" in card
     assert "\n\nAutoNet, 17 architectures\n\n## Limits" in card
 
