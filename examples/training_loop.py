@@ -411,10 +411,14 @@ def origin(arguments: TrainingArguments) -> dict[str, Any]:
 
 
 def finish(trainer: Trainer, processor: Any, arguments: TrainingArguments, tables: list[dict[str, Any]]) -> None:
-    """Save the state, the model and its processor, the arguments, the results and the card; push if asked to."""
+    """Save the state, the model and its processor, the arguments, the results and the card; push if asked to.
+
+    What the model was made from is added to the first of the tables, see `origin`.
+    """
     from archbert.model_card import write_model_card
 
-    tables = [{**table, **(origin(arguments) if number == 0 else {})} for number, table in enumerate(tables)]
+    if tables:
+        tables[0].update(origin(arguments))
     if trainer.state.step:
         trainer.save()
     if trainer.accelerator.is_main_process:
