@@ -1,4 +1,4 @@
-"""Model cards and the table of results in the README, written from the JSON that the measuring scripts left.
+"""Model cards, and the tables of docs/results.md, written from the JSON that the measuring scripts left.
 
 A results file is a JSON object, or a list of them, each one a table with its provenance::
 
@@ -9,7 +9,7 @@ A results file is a JSON object, or a list of them, each one a table with its pr
 
 Every row has the same first key, and a missing value is shown as a dash; further keys are kept, but not shown. An
 object without ``rows`` is shown as a table of its numbers, nested names joined with dots. No number is typed by hand:
-``python -m archbert.model_card --readme README.md --results FILE...`` rewrites what stands between the markers.
+``python -m archbert.model_card --readme docs/results.md --results FILE...`` rewrites what stands between the markers.
 """
 
 from __future__ import annotations
@@ -344,7 +344,7 @@ def _cell(value: Any) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m archbert.model_card", description="Fill the results of a README.")
-    parser.add_argument("--readme", default="README.md", help="the file with the markers")
+    parser.add_argument("--readme", default="docs/results.md", help="the file with the markers")
     parser.add_argument("--results", nargs="+", required=True, help="results files (JSON)")
     options = parser.parse_args(arguments)
     try:

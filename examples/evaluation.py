@@ -250,6 +250,10 @@ def evaluate_reasoning(
     return results
 
 
+FUSIONS = {"product": "product of the embeddings", "cross_attention": "cross attention"}
+"""`fusion` of a config -> what a table calls it."""
+
+
 def answers_table(title: str, result: dict[str, Any], config: Any) -> dict[str, Any]:
     """The rows of a table of results: the model, and what the question alone gives away."""
     columns = {
@@ -258,7 +262,7 @@ def answers_table(title: str, result: dict[str, Any], config: Any) -> dict[str, 
         "exact match, macro over types": "macro_exact_match",
         "exact match, balanced over answers": "balanced_exact_match",
     }
-    method = config.fusion.replace("_", " ") + (" with copying" if config.use_copy else "")
+    method = FUSIONS[config.fusion] + (" with copying" if config.use_copy else "")
     rows = [("ArchBERT, " + method, result, "")]
     for wording, figures in result["by_wording"].items():
         rows.append((f"ArchBERT, {method}: {wording} wordings", figures, ""))

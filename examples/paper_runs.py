@@ -158,11 +158,14 @@ def run_arguments(arguments: _Arguments, run: PaperRun) -> _Arguments:
 def steps_of_others(results: Path, run: PaperRun, seed: int) -> int:
     """Steps that a run took in its CPU time, the mean over its stored seeds but this one.
 
+    Where none of them was given time, the mean of what they took.
+
     Raises:
         ValueError: no other seed of the run is stored.
     """
     stored = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob(run.file_name("*")))]
-    steps = [one["steps"] for one in stored if one["seed"] != seed and not one.get("as_many_steps")]
+    others = [one for one in stored if one["seed"] != seed]
+    steps = [one["steps"] for one in others if not one.get("as_many_steps")] or [one["steps"] for one in others]
     if not steps:
         raise ValueError(f"{results} has no run {run.name!r} ({run.library}) of another seed to take as many steps as")
     return round(mean(steps))

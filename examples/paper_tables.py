@@ -2,7 +2,7 @@
 Prints the counterparts of the paper's tables from stored results, or writes them into a page.
 
     python examples/paper_tables.py                       # all tables, as Markdown
-    python examples/paper_tables.py --write docs/paper.md # between the page's markers
+    python examples/paper_tables.py --write docs/paper.md README.md  # between the markers of each page
 
 Figures are percentages; of several seeds the mean and the deviation. The figures of the paper stand beside ours; they
 are on other data and cannot be compared with them.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from summary_table import summary
+
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 BEGIN, END = "<!-- tables: written by examples/paper_tables.py -->", "<!-- end of tables -->"
+SUMMARY_BEGIN, SUMMARY_END = "<!-- summary: written by examples/paper_tables.py -->", "<!-- end of summary -->"
 LIBRARIES = ("tv", "hf", "tvhf")
 NO_RUN = "not run"
 
@@ -69,6 +71,9 @@ HEADLINES: dict[str, set[tuple[str, str]]] = {
 }
 """File of results -> the splits and parts of it that the page shows."""
 
+OTHER_COLUMNS = ("MCC", "AUROC", "F1 at 0.5", "seeds", "the paper, F1, on other data")
+"""Of Table 2, after F1."""
+
 Runs = Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
 """(name, library) -> one result for each seed."""
 
@@ -84,8 +89,8 @@ def read_runs(folder: Path, task: str = "AR") -> Runs:
 
 
 def figure(runs: Sequence[Mapping[str, Any]], task: str, library: str, name: str) -> str:
-    """Mean and deviation of a figure over seeds."""
-    values = [float(run[task][library][name]) for run in runs]
+    """Mean and deviation of a figure over the seeds that have it."""
+    values = [float(run[task][library][name]) for run in runs if task in run]
     digits = 2 if name == "MCC" else 1
     if not values:
         return NO_RUN
@@ -105,20 +110,25 @@ def table_2(runs: Runs, floors: Mapping[str, Any]) -> str:
     minutes = _minutes(runs)
     parts = []
     for task, (config, names) in FLOORS.items():
-        lines = ["| method | F1 | MCC | AUROC | F1 at 0.5 | seeds | the paper, F1, on other data |",
-                 "|---|---|---|---|---|---|---|"]  # fmt: skip
+        product = f"{task} product"
+        given = [product] * any(product in run for several in runs.values() for run in several)
+        columns = ["F1", *["F1, product"] * len(given), *OTHER_COLUMNS]
+        lines = [f"| method | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         theirs_too = [name for name, figures in THEIR_TABLE_2.items() if task in figures]
         ours = dict.fromkeys([*theirs_too, *(name for name, library in runs if library == "tvhf")])
         for name in sorted(ours, key=lambda name: (name not in ("ArchBERT", "preset paper"),)):
             seeds = runs.get((name, "tvhf"), ())
             theirs = THEIR_TABLE_2.get(name, {}).get(task)
-            cells = [figure(seeds, task, "tvhf", column) for column in ("F1", "MCC", "AUROC")]
+            cells = [figure(seeds, task, "tvhf", "F1")]
+            cells += [figure(seeds, product, "tvhf", "F1") for product in given]
+            cells += [figure(seeds, task, "tvhf", column) for column in ("MCC", "AUROC")]
             cells += [figure(seeds, f"{task} at 0.5", "tvhf", "F1"), str(len(seeds)), f"{theirs[1]}" if theirs else ""]
             lines.append(f"| {name} | {' | '.join(cells)} |")
         for name in names:
             known = floors[config]["paper_validation"]["all"].get(name)
             if known:
-                lines.append(f"| *{name}* | {known['F1']:.1f} | {known['MCC']:.2f} | {known['AUROC']:.1f} | | | |")
+                lines.append(f"| *{name}* | {known['F1']:.1f} {'| ' * len(given)}| {known['MCC']:.2f} | "
+                             f"{known['AUROC']:.1f} | | | |")  # fmt: skip
         title = "AR on real networks, the paper's split" if task == "AR" else "ACD on real networks, zero-shot"
         parts.append(f"### Table 2, {title}\n\nEvery model: size of `mini`, {minutes} CPU minutes. Floors in italics."
                      "\n\n" + "\n".join(lines))  # fmt: skip
@@ -190,9 +200,12 @@ def table_5(runs: Runs) -> str:
             theirs = " / ".join(f"{value:g}" for value in THEIR_TABLE_5[library, task])
             for name in ("ArchBERT", "preset paper"):
                 seeds = runs.get((name, library), ())
-                cells = " | ".join(figure(seeds, task, other, "F1") for other in LIBRARIES)
-                shown = theirs if name == "ArchBERT" else ""
-                lines.append(f"| {library.upper()} | {task} | {name} | {cells} | {shown} |")
+                for measured, said in ((task, name), (f"{task} product", f"{name}, product")):
+                    if measured != task and not any(measured in run for run in seeds):
+                        continue
+                    cells = " | ".join(figure(seeds, measured, other, "F1") for other in LIBRARIES)
+                    shown = theirs if said == "ArchBERT" else ""
+                    lines.append(f"| {library.upper()} | {task} | {said} | {cells} | {shown} |")
     return "### Table 5, out of distribution, F1\n\n" + "\n".join(lines)
 
 
@@ -257,30 +270,37 @@ def all_tables(results: Path = RESULTS) -> str:
     ])  # fmt: skip
 
 
-def write_page(path: Path, tables: str) -> None:
-    """Replace what stands between the markers of a page.
+def write_page(path: Path, tables: str, summary: str = "") -> None:
+    """Replace what stands between the markers of a page: the tables, the summary, or both.
 
     Raises:
         ValueError: the page has no markers.
     """
     page = path.read_text(encoding="utf-8")
-    if BEGIN not in page or END not in page:
-        raise ValueError(f"{path} has no lines {BEGIN!r} and {END!r}; the tables go between them")
-    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    path.write_text(pattern.sub(lambda _: f"{BEGIN}\n\n{tables}\n\n{END}", page), encoding="utf-8")
+    found = [(begin, end, text) for begin, end, text in ((BEGIN, END, tables), (SUMMARY_BEGIN, SUMMARY_END, summary))
+             if begin in page and end in page]  # fmt: skip
+    if not found:
+        raise ValueError(
+            f"{path} has neither lines {BEGIN!r} and {END!r} nor {SUMMARY_BEGIN!r} and {SUMMARY_END!r}; "
+            "the tables go between them"
+        )
+    for begin, end, text in found:
+        before, rest = page.split(begin, 1)
+        page = f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end, 1)[1]}"
+    path.write_text(page, encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print or write the tables."""
     parser = argparse.ArgumentParser(description="The counterparts of the paper's tables, from stored results.")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the stored results")
-    parser.add_argument("--write", type=Path, help="page to write them into, between its markers")
+    parser.add_argument("--write", type=Path, nargs="+", help="pages to write them into, between their markers")
     options = parser.parse_args(argv)
-    tables = all_tables(options.results)
-    if options.write:
-        write_page(options.write, tables)
-    else:
-        print(tables)
+    tables, short = all_tables(options.results), summary(options.results)
+    for page in options.write or ():
+        write_page(page, tables, short)
+    if not options.write:
+        print(f"{short}\n\n{tables}")
     return 0
 
 

@@ -99,8 +99,8 @@ class RealTask:
         return [row for row in rows if row.get("label", 0) in (0, 1)]
 
     def evidence(self, networks: RealNetworks, rows: Rows) -> np.ndarray:
-        """What the graphs show of statements, see `graph_evidence`; no more of their ops than the model is shown."""
-        return graph_evidence(networks, rows, self.arguments.unknown_ops)
+        """What the graphs show of statements, see `GraphEvidence`; no more of their ops than the model is shown."""
+        return GraphEvidence([networks], self.arguments.unknown_ops)(rows)
 
     @property
     def splits(self) -> list[str]:
@@ -207,25 +207,36 @@ def table_of(
     }  # fmt: skip
 
 
-def graph_evidence(networks: RealNetworks, rows: Rows, unknown_ops: bool = False) -> np.ndarray:
-    """What graphs say of statements, float (n,), in log odds (`archbert.verification.statement_evidence`).
+class GraphEvidence:
+    """What graphs say of statements, in log odds (`archbert.verification.statement_evidence`), each computed once.
 
     Args:
-        networks: those that the rows speak of.
-        rows: with `arch_id` and `text`.
+        parts: the networks that rows may speak of.
         unknown_ops: op types that torch does not have are hidden from what is computed, too.
     """
-    computed: dict[str, NetworkNumbers] = {}
-    found = []
-    for row in rows:
-        name = row["arch_id"]
-        if name not in computed:
-            graph = networks.split.facts[networks.index[name]].graph
-            if unknown_ops:
+
+    def __init__(self, parts: Sequence[RealNetworks], unknown_ops: bool = False) -> None:
+        self._parts, self._unknown_ops = parts, unknown_ops
+        self._numbers: dict[str, NetworkNumbers] = {}
+        self._found: dict[tuple[str, str], float] = {}
+
+    def __call__(self, rows: Rows) -> np.ndarray:
+        """Float (n,), of rows with `arch_id` and `text`."""
+        return np.array([self._of(row["arch_id"], row["text"]) for row in rows])
+
+    def _of(self, name: str, text: str) -> float:
+        if (name, text) not in self._found:
+            self._found[name, text] = statement_evidence(self._computed(name), text)
+        return self._found[name, text]
+
+    def _computed(self, name: str) -> NetworkNumbers:
+        if name not in self._numbers:
+            part = next(part for part in self._parts if name in part.index)
+            graph = part.split.facts[part.index[name]].graph
+            if self._unknown_ops:
                 graph = replace(graph, op_types=_shown(graph.op_types))
-            computed[name] = NetworkNumbers(graph)
-        found.append(statement_evidence(computed[name], row["text"]))
-    return np.array(found)
+            self._numbers[name] = NetworkNumbers(graph)
+        return self._numbers[name]
 
 
 def judged_log_odds(config: Any, logits: np.ndarray) -> np.ndarray:

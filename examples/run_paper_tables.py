@@ -9,14 +9,18 @@ pairs for `--time_budget` seconds of CPU time of one thread. A run that has its 
 `--rates` tries learning rates for half the budget on a part of the training pairs, and prints the F1 of the rest.
 
 AR: descriptions in the paper's form, F1 at the threshold that is best on training pairs that were kept, beside the
-paper's 0.5. ACD is zero-shot, as in the paper's Table 5: no clone was learned from; the threshold is the best one on
-training pairs of clones. `python examples/paper_tables.py` prints the tables.
+paper's 0.5; and with computed facts (product): log odds of the cosine, fitted on the kept pairs that facts leave open,
+and what the graph shows of the statement (`archbert.verification.statement_evidence`). ACD is zero-shot, as in the
+paper's Table 5: no clone was learned from; the threshold is the best one on training pairs of clones.
+`python examples/paper_tables.py` prints the tables.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +30,9 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
+from calibration import fit_logistic
 from paper_runs import (
+    ARCHITECTURE_SPLITS,
     LIBRARIES,
     RUNS,
     CpuTrainer,
@@ -41,8 +47,10 @@ from paper_runs import (
     run_arguments,
     run_facts,
 )
-from real_networks import text_embeds
+from real_evaluation import GraphEvidence
+from real_networks import load_real, text_embeds
 
+from archbert.verification import DECIDED
 from dataset_scripts.release.cluster_metrics_release import best_threshold
 from dataset_scripts.tvhf.metrics_tvhf import clone_metrics, description_metrics
 from training_loop import Trainer, make_accelerator, prepare, provenance
@@ -51,6 +59,8 @@ KEPT = 20
 """One training pair in so many is kept from training, for thresholds and learning rates; whole networks are not."""
 CLONES_FOR_THRESHOLD = 2000
 PAPER_THRESHOLD = 0.5
+PRODUCT = "AR product"
+"""AR with computed facts, among the results of a run."""
 
 
 @dataclass
@@ -101,21 +111,59 @@ def try_rate(arguments: PaperTableArguments, run: PaperRun, rate: float) -> dict
 def make_run(arguments: PaperTableArguments, run: PaperRun) -> dict[str, Any]:
     """Train a run and evaluate it on the pairs of every library."""
     model, processor, pool, kept, trainer = train_run(arguments, run)
-    result = run_facts(run, trainer) | {name: {} for name in ("AR", "AR at 0.5", "ACD", "ACD at 0.5")}
+    result = run_facts(run, trainer) | {name: {} for name in ("AR", "AR at 0.5", PRODUCT, "ACD", "ACD at 0.5")}
     embeds = _graph_embeds(model, processor, pool)
     clones = pair_rows(arguments.real_data, "clones", run.library, "train")
     clones = [clones[i] for i in np.random.default_rng(0).permutation(len(clones))[:CLONES_FOR_THRESHOLD]]
-    thresholds = {"AR": _threshold(_scores(model, processor, pool, kept, embeds), kept),
+    kept_scores = _scores(model, processor, pool, kept, embeds)
+    with_facts = Product(graph_evidence(arguments.real_data, arguments.cache_dir), kept_scores, kept)
+    thresholds = {"AR": _threshold(kept_scores, kept), PRODUCT: _threshold(with_facts(kept_scores, kept), kept),
                   "ACD": _threshold(_clone_scores(pool, embeds, clones), clones)}  # fmt: skip
     for library in LIBRARIES:
         described = pair_rows(arguments.real_data, "descriptions", library, "validation")
         pairs = pair_rows(arguments.real_data, "clones", library, "validation")
-        for task, rows, scores in (("AR", described, _scores(model, processor, pool, described, embeds)),
-                                   ("ACD", pairs, _clone_scores(pool, embeds, pairs))):  # fmt: skip
-            measure = description_metrics if task == "AR" else clone_metrics
-            for name, threshold in ((task, thresholds[task]), (f"{task} at 0.5", PAPER_THRESHOLD)):
-                result[name][library] = measure(scores, rows, threshold, pool.clusters)["all"]
+        cosines = _scores(model, processor, pool, described, embeds)
+        alike = _clone_scores(pool, embeds, pairs)
+        for name, rows, scores, threshold in (
+            ("AR", described, cosines, thresholds["AR"]),
+            ("AR at 0.5", described, cosines, PAPER_THRESHOLD),
+            (PRODUCT, described, with_facts(cosines, described), thresholds[PRODUCT]),
+            ("ACD", pairs, alike, thresholds["ACD"]),
+            ("ACD at 0.5", pairs, alike, PAPER_THRESHOLD),
+        ):
+            measure = clone_metrics if rows is pairs else description_metrics
+            result[name][library] = measure(scores, rows, threshold, pool.clusters)["all"]
     return result | provenance("run_paper_tables.py", trainer.accelerator, arguments.seed)
+
+
+class Product:
+    """Log odds of statements from the cosine of a model and from what the graphs show.
+
+    Args:
+        evidence: what they show.
+        cosines: float (n,), of pairs that were kept from training.
+        rows: those pairs; the log odds are fitted on those of them that facts do not decide.
+    """
+
+    def __init__(self, evidence: GraphEvidence, cosines: np.ndarray, rows: Sequence[dict[str, Any]]) -> None:
+        self._evidence = evidence
+        undecided = np.abs(evidence(rows)) < DECIDED
+        truth = np.array([row["label"] for row in rows])
+        self._mean, self._spread = cosines[undecided].mean(), cosines[undecided].std()
+        self._slope, self._bias = fit_logistic(self._units(cosines[undecided]), truth[undecided], scale=1.0, bias=0.0)
+
+    def __call__(self, cosines: np.ndarray, rows: Sequence[dict[str, Any]]) -> np.ndarray:
+        """Float (n,), of cosines and their rows."""
+        return self._slope * self._units(cosines) + self._bias + self._evidence(rows)
+
+    def _units(self, cosines: np.ndarray) -> np.ndarray:
+        return (cosines - self._mean) / self._spread
+
+
+@cache
+def graph_evidence(folder: str, cache_dir: str | None) -> GraphEvidence:
+    """What all graphs of TVHF show, the same for every run."""
+    return GraphEvidence([load_real(folder, name, cache_dir) for name in ARCHITECTURE_SPLITS])
 
 
 @torch.no_grad()

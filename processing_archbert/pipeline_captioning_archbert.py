@@ -13,7 +13,7 @@ from .pipeline_base_archbert import ArchitecturePipeline, Remembered
 from .sources_archbert import described_source, load_architecture
 
 MODEL, PRODUCT = "model", "product"
-_GENERATION = ("num_beams", "do_sample", "temperature", "top_k", "top_p", "max_new_tokens")
+_GENERATION = ("num_beams", "length_penalty", "do_sample", "temperature", "top_k", "top_p", "max_new_tokens")
 _REMEMBERED_GRAPHS = 16
 
 
@@ -37,8 +37,8 @@ class ArchitectureCaptioningPipeline(ArchitecturePipeline):
       where the graph leaves it open because it misses a part of the network.
 
     Captions are the same for every batch size, but for sampled ones. Call parameters besides ``mode``: ``num_beams``,
-    ``do_sample``, ``temperature``, ``top_k``, ``top_p`` and ``max_new_tokens`` as in `generate`, and ``fold``,
-    ``truncation``, ``architecture_kwargs`` and ``batch_size`` as in `ArchitectureQuestionAnsweringPipeline`.
+    ``length_penalty``, ``do_sample``, ``temperature``, ``top_k``, ``top_p`` and ``max_new_tokens`` as in `generate`, and
+    ``fold``, ``truncation``, ``architecture_kwargs`` and ``batch_size`` as in `ArchitectureQuestionAnsweringPipeline`.
 
     Raises:
         ValueError: an item or a parameter is not as said above; the message names what was given and what is allowed.

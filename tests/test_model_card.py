@@ -137,6 +137,6 @@ def test_the_command_line_names_a_broken_results_file(tmp_path: Path, capsys: py
     assert "results.json is no JSON" in capsys.readouterr().err
 
 
-def test_the_readme_of_the_repository_has_its_markers() -> None:
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_results_has_its_markers() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
     assert text.count(RESULTS_BEGIN) == 1 == text.count(RESULTS_END)

@@ -428,7 +428,7 @@ def test_what_a_graph_shows_is_told_from_what_it_does_not(trained: Path, tvhf: s
     size = networks.split.facts[0].graph.num_parameters
     texts = (f"It has {size} parameters.", f"It has {2 * size + 1} parameters.", "People like it.",
              f"People like its {size} parameters.")  # fmt: skip
-    found = real_evaluation.graph_evidence(networks, [{"arch_id": name, "text": text} for text in texts])
+    found = real_evaluation.GraphEvidence([networks])([{"arch_id": name, "text": text} for text in texts])
     assert found.tolist() == [DECIDED, -DECIDED, 0.0, PARTLY_RIGHT]
 
 

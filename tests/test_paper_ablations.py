@@ -175,6 +175,9 @@ def test_another_seed_takes_as_many_steps_as_the_stored_ones(tmp_path: Path, aut
     assert made["cpu_seconds"] > given.time_budget, "it must not end with the time"
     timed = {("uni-modal", "autonet"): [{"cpu_seconds": 150.0}, made]}
     assert paper_tables._minutes(timed) == "2.5"
+    for seed in (0, 1):
+        (folder / run.file_name(seed)).write_text(json.dumps({"seed": seed, "steps": 7, "as_many_steps": True}))
+    assert paper_runs.steps_of_others(folder, run, 2) == 35  # the mean of 7, 7 and 90
 
 
 def test_learning_rates_are_tried_on_kept_architectures_and_leave_no_file(tmp_path: Path, autonet: str) -> None:

@@ -17,10 +17,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
 import paper_runs
 import paper_tables
+import run_paper_tables
 import show_calibration
 import show_embeddings
+import summary_table
 from tiny_checkpoint import tiny_tokenizer
 
+from archbert.verification import DECIDED
 from processing_archbert import ArchBertGraphFeatureExtractor, ArchBertProcessor, trace
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -52,6 +55,38 @@ def test_seeds_are_joined_and_what_was_not_run_is_said(results: Path) -> None:
     assert "| TV | AR | ArchBERT | not run | not run | not run | 85.05 / 3.82 / 28.78 |" in paper_tables.table_5(runs)
 
 
+def test_computed_facts_have_a_column_of_their_own_where_they_were_measured(results: Path) -> None:
+    floors = {"descriptions": {"paper_validation": {"all": {"always true": {"F1": 13.0, "MCC": 0.0, "AUROC": 50.0}}}},
+              "clones": {"paper_validation": {"all": {}}}}  # fmt: skip
+    for seed in (0, 1):
+        measured = run("ArchBERT", seed, 60.0) | {"AR product": run("", 0, 70.0 + 2 * seed)["AR"]}
+        (results / f"{seed}.json").write_text(json.dumps(measured))
+    runs = paper_tables.read_runs(results)
+    reasoning, clones = paper_tables.table_2(runs, floors).split("### Table 2, ACD")
+    assert "| method | F1 | F1, product | MCC |" in reasoning and "product" not in clones
+    assert "| ArchBERT | 60.0 ± 0.0 | 71.0 ± 1.4 | 0.60 ± 0.00 |" in reasoning
+    assert "| preset paper | 40.0 | not run | 0.40 |" in reasoning
+    assert "| *always true* | 13.0 | | 0.00 | 50.0 | | | |" in reasoning
+    assert "| TVHF | AR | ArchBERT, product | 71.0 ± 1.4 | 71.0 ± 1.4 |" in paper_tables.table_5(runs)
+    assert len({line.count("|") for line in reasoning.splitlines() if line.startswith("|")}) == 1
+
+
+def test_log_odds_of_the_product_are_fitted_on_what_facts_leave_open() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random(4000) < 0.3
+    cosines = 0.2 + 0.01 * (truth * 1.5 + rng.normal(size=4000))  # log odds of 1.5 a unit, in a narrow range
+    rows = [{"arch_id": "a", "text": str(i), "label": int(right)} for i, right in enumerate(truth)]
+    decided = np.where(np.arange(4000) < 500, -DECIDED, 0.0)
+    cosines[:500] = -1  # would spoil the fit
+    evidence: Any = lambda asked: decided[[int(row["text"]) for row in asked]]  # noqa: E731
+    product = run_paper_tables.Product(evidence, cosines, rows)
+    odds = product(cosines, rows)
+    assert (odds[:500] < -DECIDED / 2).all()
+    step = np.diff(product(np.array([0.2, 0.21]), rows[600:602]))[0]
+    assert step == pytest.approx(1.5, abs=0.15)
+    assert (1 / (1 + np.exp(-odds[500:]))).mean() == pytest.approx(truth[500:].mean(), abs=0.02)
+
+
 def test_tables_go_between_the_markers_of_a_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{paper_tables.BEGIN}\nold\n{paper_tables.END}\nafter\n")
@@ -59,7 +94,7 @@ def test_tables_go_between_the_markers_of_a_page(tmp_path: Path) -> None:
         paper_tables.write_page(page, "new \\1")
         assert page.read_text() == f"before\n{paper_tables.BEGIN}\n\nnew \\1\n\n{paper_tables.END}\nafter\n"
     page.write_text("nothing")
-    with pytest.raises(ValueError, match="has no lines"):
+    with pytest.raises(ValueError, match="has neither lines"):
         paper_tables.write_page(page, "new")
 
 
@@ -67,6 +102,26 @@ def test_the_page_has_the_stored_tables() -> None:
     page = (REPOSITORY / "docs" / "paper.md").read_text(encoding="utf-8")
     shown = page.split(paper_tables.BEGIN)[1].split(paper_tables.END)[0]
     assert shown.strip() == paper_tables.all_tables().strip()
+
+
+def test_the_readme_has_the_summary_of_stored_results(tmp_path: Path) -> None:
+    page = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = page.split(paper_tables.SUMMARY_BEGIN)[1].split(paper_tables.SUMMARY_END)[0].strip()
+    assert shown == summary_table.summary(paper_tables.RESULTS)
+    rows = [line.split(" | ") for line in shown.splitlines()[2:]]
+    assert len(rows) == len(summary_table.ROWS) and {len(row) for row in rows} == {5}
+    for row in rows:
+        assert re.fullmatch(r"\d+\.\d", row[1]) and re.fullmatch(r"\d+\.\d \(.+\)", row[2]), row
+    readme = tmp_path / "README.md"
+    readme.write_text(f"a\n{paper_tables.SUMMARY_BEGIN}\nold\n{paper_tables.SUMMARY_END}\nb\n")
+    paper_tables.write_page(readme, "tables", "short")
+    assert readme.read_text() == f"a\n{paper_tables.SUMMARY_BEGIN}\n\nshort\n\n{paper_tables.SUMMARY_END}\nb\n"
+
+
+def test_a_floor_of_a_summary_reads_no_facts_and_no_reference() -> None:
+    lines = summary_table.summary(paper_tables.RESULTS).splitlines()
+    floors = [line.split(" | ")[2] for line in lines[2:]]
+    assert not [floor for floor in floors if "fact program" in floor or "reference" in floor or "ArchBERT" in floor]
 
 
 def test_every_figure_and_table_of_the_paper_has_its_result() -> None:

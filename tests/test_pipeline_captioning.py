@@ -61,9 +61,9 @@ def test_captions_are_the_same_for_every_batch_size_and_way_of_giving_items(writ
         yield from items
 
     assert list(write(generator(), batch_size=3)) == alone
-    assert write(items, batch_size=3, num_beams=3, max_new_tokens=6) == [
-        write(item, num_beams=3, max_new_tokens=6) for item in items
-    ]
+    for settings in ({}, {"length_penalty": -4.0}):
+        beams = {"num_beams": 3, "max_new_tokens": 6, **settings}
+        assert write(items, batch_size=3, **beams) == [write(item, **beams) for item in items]
     checked = [write(item, mode="product") for item in items]
     assert write(items, mode="product", batch_size=4) == checked
 
