@@ -37,7 +37,7 @@ class ArchitectureCaptioningPipeline(ArchitecturePipeline):
       where the graph leaves it open because it misses a part of the network.
 
     Captions are the same for every batch size, but for sampled ones. Call parameters besides ``mode``: ``num_beams``,
-    ``length_penalty``, ``do_sample``, ``temperature``, ``top_k``, ``top_p`` and ``max_new_tokens`` as in `generate`, and
+    ``length_penalty``, ``do_sample``, ``temperature``, ``top_k``, ``top_p`` and ``max_new_tokens`` as in `generate`;
     ``fold``, ``truncation``, ``architecture_kwargs`` and ``batch_size`` as in `ArchitectureQuestionAnsweringPipeline`.
 
     Raises:
