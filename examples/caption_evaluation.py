@@ -17,6 +17,8 @@ from evaluation import GRAPHS_PER_BATCH, load_metric
 from metrics.caption_claims.caption_rouge import constant_caption, nearest_captions
 from modeling_archbert import ArchBertForConditionalGeneration, ArchBertForPreTraining
 from processing_archbert.caption_checking_archbert import check_caption
+from processing_archbert.caption_sureness_archbert import WrittenPieces, sure_caption
+from processing_archbert.pipeline_captioning_archbert import written_pieces
 from reading import Split, TextRows
 
 GENERATION: dict[str, Any] = {"do_sample": False}
@@ -33,7 +35,7 @@ COLUMNS = {
     "ROUGE-2": "rouge2",
     "ROUGE-Lsum": "rougeLsum",
 }
-MODEL, PRODUCT = "ArchBERT", "ArchBERT with computed facts (product)"
+MODEL, SURE, PRODUCT = "ArchBERT", "ArchBERT, what it is sure of", "ArchBERT with computed facts (product)"
 CONSTANT, NEAREST, CEILING = "constant caption", "caption of the nearest graph", "one reference against the others"
 
 
@@ -53,15 +55,23 @@ class Captioned(NamedTuple):
         return sorted(rows, key=lambda row: row["style"] != STYLE)
 
 
+class Written(NamedTuple):
+    """A caption and, where it was asked for, what it was written with."""
+
+    text: str
+    pieces: WrittenPieces | None
+
+
 @torch.no_grad()
-def generate_captions(
+def write_captions(
     model: ArchBertForPreTraining,
     processor: Any,
     encodings: Sequence[Any],
     length: str,
     num_beams: int,
     accelerator: Accelerator,
-) -> list[str]:
+    scored: bool = False,
+) -> list[Written]:
     """A caption of each architecture, in order, on every process; the model is left in eval mode.
 
     Args:
@@ -71,22 +81,30 @@ def generate_captions(
         length: what is asked for; a model without kinds writes as it likes.
         num_beams: 1 for greedy.
         accelerator: shares the work.
+        scored: with the probabilities of the word pieces.
     """
     writer = ArchBertForConditionalGeneration.sharing(model.eval())
     kind = kind_of({"length": length, "style": STYLE}, model.config.caption_kinds)
     order = np.argsort([encoding.num_tokens for encoding in encodings], kind="stable").tolist()
     starts = range(0, len(order), GRAPHS_PER_BATCH)
     mine = starts[accelerator.process_index :: accelerator.num_processes]
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, Written]] = []
     for start in tqdm(mine, desc=f"writing ({length})", leave=False, disable=not accelerator.is_main_process):
         chosen = order[start : start + GRAPHS_PER_BATCH]
         batch = dict(processor.collate(None, [encodings[graph] for graph in chosen]))
         if kind:
             batch["decoder_kind_ids"] = torch.full((len(chosen),), kind)
         batch = {key: value.to(accelerator.device) for key, value in batch.items()}
-        written = writer.generate(**batch, num_beams=num_beams, **GENERATION)
-        found += zip(chosen, processor.decode_captions(written), strict=True)
-    return [text for _, text in sorted(gather_object(found))]
+        settings = {"num_beams": num_beams, **GENERATION}
+        pieces: list[WrittenPieces | None] = [None] * len(chosen)
+        if scored:
+            sequences, log_probs = writer.generate_scored(**batch, **settings)
+            pieces = [written_pieces(processor, *row) for row in zip(sequences, log_probs, strict=True)]
+        else:
+            sequences = writer.generate(**batch, **settings)
+        texts = processor.decode_captions(sequences)
+        found += zip(chosen, map(Written, texts, pieces), strict=True)
+    return [written for _, written in sorted(gather_object(found), key=lambda item: item[0])]
 
 
 def evaluate_captions(
@@ -100,8 +118,9 @@ def evaluate_captions(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Length -> method -> figures of `metrics/caption_claims`; and what was written, under `examples` of the model.
 
-    Methods are the model alone, the same with every claim checked against the graph, the constant caption, the
-    caption of the nearest training graph, and one reference against the others, which is the ceiling.
+    Methods are the model alone, where it has `claim_thresholds` the same without what it is not sure of, with every
+    claim checked against the graph, the constant caption, the caption of the nearest training graph, and one reference
+    against the others, which is the ceiling.
     """
     results: dict[str, dict[str, dict[str, Any]]] = {}
     told = validation.told()
@@ -109,7 +128,11 @@ def evaluate_captions(
     graphs = [facts.graph for facts in known]
     for length in lengths:
         references = [validation.of_length(length, graph) for graph in told]
-        texts = {MODEL: generate_captions(model, processor, encodings, length, num_beams, accelerator)}
+        thresholds = model.config.claim_thresholds
+        written = write_captions(model, processor, encodings, length, num_beams, accelerator, bool(thresholds))
+        texts = {MODEL: [one.text for one in written]}
+        if thresholds:
+            texts[SURE] = [sure_caption(one.text, one.pieces, thresholds).text for one in written if one.pieces]
         texts[PRODUCT] = [check_caption(text, facts).text for text, facts in zip(texts[MODEL], known, strict=True)]
         texts |= floor_captions(train, [list(graph.op_types) for graph in graphs], length)
         texts[CEILING] = [rows[-1]["text"] for rows in references]

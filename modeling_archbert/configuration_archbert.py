@@ -83,6 +83,7 @@ class ArchBertConfig(PreTrainedConfig):
         max_caption_length: the most word pieces of a caption.
         caption_kinds: names of the kinds of captions (length and style) that can be asked for; `None` for one kind.
         caption_token_ids: word pieces that captions are made of; `None` for all of the vocabulary.
+        claim_thresholds: type of claim -> least log probability of its words for which the model is sure of it.
         use_tally_tokens: the decoder also reads how many layers of each kind there are, a token each.
         use_exact_numbers: and the output size of every token, the longest path and the skip connections, by their
             digits (`node_sizes` and `graph_counts` of the batch).
@@ -160,6 +161,7 @@ class ArchBertConfig(PreTrainedConfig):
     max_caption_length: int = 512
     caption_kinds: list[str] | None = None
     caption_token_ids: list[int] | None = None
+    claim_thresholds: dict[str, float] | None = None
     use_tally_tokens: bool = False
     use_exact_numbers: bool = False
     use_stated_facts: bool = False
@@ -237,6 +239,9 @@ class ArchBertConfig(PreTrainedConfig):
         for token in self.caption_token_ids or ():
             if not 0 <= token < text.vocab_size:
                 raise ValueError(f"caption_token_ids has {token}, text_config.vocab_size is {text.vocab_size}")
+        for kind, threshold in (self.claim_thresholds or {}).items():
+            if not threshold <= 0:
+                raise ValueError(f"claim_thresholds has {threshold} for {kind!r}; a log probability is not above 0")
         if self.use_exact_numbers and not self.use_tally_tokens:
             raise ValueError("use_exact_numbers (True) needs use_tally_tokens, which is False")
         if self.use_stated_facts and not self.use_tally_tokens:

@@ -99,6 +99,24 @@ class ArchBertForConditionalGeneration(ArchBertPreTrainedModel, GenerationMixin)
         tokens = self.archbert.encode_architectures(graph).tokens
         return self.decoder.memory(tokens, graph, self.archbert.op_embeddings)
 
+    @torch.no_grad()
+    def generate_scored(self, **inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `generate` writes, and how likely the model found every word piece of it.
+
+        Args:
+            **inputs: as `generate` takes them; one caption for each row.
+
+        Returns:
+            Word pieces `(B, 1 + L)` int64, with the start token, and the logarithms of their probabilities, `(B, L)`
+            float32, as they are before any temperature or cut.
+        """
+        written: Any = self.generate(**inputs, return_dict_in_generate=True, output_logits=True)
+        log_probs = self.compute_transition_scores(
+            written.sequences, written.logits, getattr(written, "beam_indices", None), normalize_logits=True
+        )
+        missing = written.sequences.shape[1] - 1 - log_probs.shape[1]  # of beams that all ended earlier
+        return written.sequences, torch.nn.functional.pad(log_probs.float(), (0, missing))
+
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """Labels `(C, L)` one place to the right."""
         return decoder_inputs(self.config, labels)

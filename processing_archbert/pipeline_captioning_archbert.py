@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
-from .caption_checking_archbert import CheckedCaption, check_caption, read_claims
+from .caption_checking_archbert import check_caption, read_claims
+from .caption_rebuilding_archbert import CheckedCaption
+from .caption_sureness_archbert import WrittenPieces, sure_caption
 from .graph_facts_archbert import GraphFacts
 from .pipeline_base_archbert import ArchitecturePipeline, Remembered
 from .sources_archbert import described_source, load_architecture
 
-MODEL, PRODUCT = "model", "product"
+MODEL, SURE, PRODUCT = MODES = "model", "sure", "product"
 _GENERATION = ("num_beams", "length_penalty", "do_sample", "temperature", "top_k", "top_p", "max_new_tokens")
 _REMEMBERED_GRAPHS = 16
 
@@ -32,6 +34,8 @@ class ArchitectureCaptioningPipeline(ArchitecturePipeline):
     `GraphFacts.holds` takes it, and what it rests on. What is in it depends on the call parameter ``mode``:
 
     - ``"model"`` (the default): what the model wrote; every claim has the basis ``"predicted"``;
+    - ``"sure"``: the same without the phrases that the model is not sure of (`removed` has them, and what cannot be
+      read), by the ``claim_thresholds`` of the checkpoint; every claim has the ``probability`` of its words, too;
     - ``"product"``: every claim is asked of the graph. What the graph contradicts is put right (`mended`) or left out,
       and so is what cannot be read (`removed` has both). The basis is ``"computed"``, or ``"predicted"``
       where the graph leaves it open because it misses a part of the network.
@@ -54,9 +58,15 @@ class ArchitectureCaptioningPipeline(ArchitecturePipeline):
         preprocess, forward, postprocess = super()._sanitize_parameters(**parameters)
         if "mode" in parameters:
             mode = parameters["mode"]
-            if mode not in (MODEL, PRODUCT):
-                raise ValueError(f"mode is {mode!r}; {MODEL!r} or {PRODUCT!r} is allowed.")
+            if mode not in MODES:
+                raise ValueError(f"mode is {mode!r}; {MODEL!r}, {SURE!r} or {PRODUCT!r} is allowed.")
+            if mode == SURE and not self.model.config.claim_thresholds:
+                raise ValueError(
+                    f"mode is {SURE!r}, but this checkpoint has no claim_thresholds; "
+                    "examples/run_caption_thresholds.py fits them"
+                )
             preprocess["checked"] = mode == PRODUCT
+            forward["scored"] = mode == SURE
         forward |= {name: parameters[name] for name in _GENERATION if name in parameters}
         return preprocess, forward, postprocess
 
@@ -103,10 +113,13 @@ class ArchitectureCaptioningPipeline(ArchitecturePipeline):
                 remembered.pop(graphs[0])
         return graph
 
-    def _forward(self, model_inputs: dict[str, Any], **generation: Any) -> dict[str, Any]:
-        """Word pieces `(B, L)` of a batch of captions."""
+    def _forward(self, model_inputs: dict[str, Any], scored: bool = False, **generation: Any) -> dict[str, Any]:
+        """Word pieces `(B, L)` of a batch of captions and, where they are `scored`, their log probabilities."""
         kept = {name: model_inputs.pop(name) for name in ("graph", "is_last")}
-        return {"sequences": self.model.generate(**model_inputs, **generation), **kept}
+        if not scored:
+            return {"sequences": self.model.generate(**model_inputs, **generation), **kept}
+        sequences, log_probs = self.model.generate_scored(**model_inputs, **generation)
+        return {"sequences": sequences, "log_probs": log_probs, **kept}
 
     def postprocess(self, model_outputs: list[dict[str, Any]]) -> dict[str, Any]:
         """The caption of one item, and its claims."""
@@ -114,9 +127,32 @@ class ArchitectureCaptioningPipeline(ArchitecturePipeline):
         sequence, graph = output["sequences"], output["graph"]
         graph = graph[0] if isinstance(graph, list) else graph
         text = self.processor.decode_captions(sequence.reshape(1, -1))[0]
-        if graph is None:
+        if "log_probs" in output:
+            written = written_pieces(self.processor, sequence.flatten(), output["log_probs"].flatten())
+            checked = sure_caption(text, written, self.model.config.claim_thresholds)
+        elif graph is None:
             checked = CheckedCaption(text, read_claims(text), [])
         else:
             checked = check_caption(text, GraphFacts(graph))
-        claims = [claim._asdict() for claim in checked.claims]
+        claims = [{name: value for name, value in claim._asdict().items() if value is not None}
+                  for claim in checked.claims]  # fmt: skip
         return {"caption": checked.text, "claims": claims, "removed": checked.removed}
+
+
+def written_pieces(processor: Any, sequence: torch.Tensor, log_probs: torch.Tensor) -> WrittenPieces:
+    """What one caption was written with.
+
+    Args:
+        processor: of the model.
+        sequence: `(1 + L,)` int64, with the token before it; what stands behind the end is not read.
+        log_probs: `(L,)`, of all but the first.
+    """
+    tokenizer = processor.tokenizer
+    special = set(tokenizer.all_special_ids)
+    pieces = [(piece, value) for piece, value in zip(sequence[1:].tolist(), log_probs.tolist(), strict=True)
+              if piece not in special]  # fmt: skip
+
+    def decode(some: list[int]) -> str:
+        return str(processor.decode_captions([some])[0])
+
+    return WrittenPieces(decode, [piece for piece, _ in pieces], [value for _, value in pieces])

@@ -101,7 +101,7 @@ def test_sampling_follows_the_seed(write: Any, graphs: list[Any]) -> None:
 
 def test_what_is_wrong_is_said_with_what_is_allowed(write: Any, graphs: list[Any]) -> None:
     item = {"architecture": graphs[0]}
-    with pytest.raises(ValueError, match=r"mode is 'both'; 'model' or 'product'"):
+    with pytest.raises(ValueError, match=r"mode is 'both'; 'model', 'sure' or 'product'"):
         write(item, mode="both")
     with pytest.raises(ValueError, match=r"asks for 'book plain' .*; there are sentence plain, paragraph plain"):
         write({**item, "length": "book"})
