@@ -4,17 +4,19 @@ Fits how likely the words of a claim have to be for a model to be sure of it (`c
     python examples/run_caption_thresholds.py --init_from hub/models/archbert-small --output_dir runs/thresholds
     python examples/run_caption_thresholds.py --data hub/datasets/tvhf,data/autonet --skip 150 --limit 300
 
-The model writes captions of networks of `validation`, which it was not trained on. Of each type of claim the threshold
-is the least probability at which, of all claims that are as likely or more, the wanted part is true; types of which
-that part is true anyway have none. What is left of captions of other networks is measured by run_captioning.py.
+The model writes captions of networks of `validation`, which it was not trained on. For each type of claim a logistic
+curve says how often a claim is true whose words are so likely. The surest claims of all types are let through, as many
+as leave the wanted part true; where that cuts the curve of a type is its threshold. What is left of captions of other
+networks is measured by run_captioning.py.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +28,7 @@ from transformers import HfArgumentParser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone works without being installed
 
+from calibration import fit_logistic
 from caption_evaluation import write_captions
 from captions import LENGTHS
 from run_captioning import load_captioned
@@ -46,7 +49,7 @@ class ThresholdArguments:
     split: str = field(default="validation", metadata={"help": "of the data"})
     skip: int = field(default=0, metadata={"help": "so many of AutoNet's first networks are left for evaluation"})
     limit: int | None = field(default=None, metadata={"help": "up to this network of each"})
-    precision: float = field(default=0.98, metadata={"help": "part of the claims of a type that are to be true"})
+    precision: float = field(default=0.98, metadata={"help": "part of the claims that is to be true"})
     cache_dir: str = field(default="~/.cache/archbert", metadata={"help": "where graph tokens are kept"})
     threads: int | None = field(default=None, metadata={"help": "threads of torch"})
     cpu: bool = field(default=False, metadata={"help": "leave a GPU alone"})
@@ -113,29 +116,35 @@ def said_claims(
     return found
 
 
-def fit_thresholds(claims: Iterable[SaidClaim], precision: float) -> dict[str, float]:
-    """Type of claim -> least log probability at which claims are true often enough.
-
-    Types whose claims are true often enough without one have none; of a type that is never true often enough, nothing
-    is likely enough (0).
+def fit_thresholds(claims: Sequence[SaidClaim], precision: float) -> dict[str, float]:
+    """Type of claim -> least log probability at which a claim is sure enough; types that are always sure have none.
 
     Args:
         claims: of networks that were not trained on.
-        precision: part of them that is to be true.
+        precision: part of the claims of all types that is to be true.
     """
-    by_kind: dict[str, list[SaidClaim]] = defaultdict(list)
-    for claim in claims:
-        by_kind[claim.kind].append(claim)
-    thresholds = {}
-    for kind, several in sorted(by_kind.items()):
-        if np.mean([claim.holds for claim in several]) >= precision:
-            continue
-        several.sort(key=lambda claim: (-claim.log_prob, claim.holds))
-        right = np.cumsum([claim.holds for claim in several]) / np.arange(1, len(several) + 1)
-        last = np.diff([claim.log_prob for claim in several], append=-np.inf) < 0  # of those that are as likely
-        good = np.flatnonzero((right >= precision) & last)
-        thresholds[kind] = round(several[good[-1]].log_prob - 5e-5, 4) if len(good) else 0.0
-    return thresholds
+    curves, sureness = {}, np.zeros(len(claims))
+    truth, log_probs = (np.array([getattr(claim, name) for claim in claims]) for name in ("holds", "log_prob"))
+    kinds = np.array([claim.kind for claim in claims])
+    start = _logit((truth.sum() + 1) / (len(claims) + 2))
+    for kind in sorted(set(kinds.tolist())):
+        chosen = kinds == kind
+        curves[kind] = fit_logistic(log_probs[chosen], truth[chosen], scale=0.5, bias=start)
+        sureness[chosen] = curves[kind][0] * log_probs[chosen] + curves[kind][1]
+    order = np.argsort(-sureness, kind="stable")
+    right = np.cumsum(truth[order]) / np.arange(1, len(claims) + 1)
+    last = np.diff(sureness[order], append=-np.inf) < 0  # of those that are as sure
+    good = np.flatnonzero((right >= precision) & last)
+    least = sureness[order[good[-1]]] if len(good) else np.inf
+    return {
+        kind: min(0.0, round(float((least - bias) / scale) - 5e-5, 4))
+        for kind, (scale, bias) in curves.items()
+        if sureness[kinds == kind].min() < least
+    }
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
 
 
 def rows_of(claims: Iterable[SaidClaim], thresholds: dict[str, float]) -> list[dict[str, Any]]:
