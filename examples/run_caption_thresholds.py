@@ -49,7 +49,7 @@ class ThresholdArguments:
     split: str = field(default="validation", metadata={"help": "of the data"})
     skip: int = field(default=0, metadata={"help": "so many of AutoNet's first networks are left for evaluation"})
     limit: int | None = field(default=None, metadata={"help": "up to this network of each"})
-    precision: float = field(default=0.98, metadata={"help": "part of the claims that is to be true"})
+    precision: float = field(default=0.985, metadata={"help": "part of the claims that is to be true"})
     cache_dir: str = field(default="~/.cache/archbert", metadata={"help": "where graph tokens are kept"})
     threads: int | None = field(default=None, metadata={"help": "threads of torch"})
     cpu: bool = field(default=False, metadata={"help": "leave a GPU alone"})

@@ -1,0 +1,1 @@
+../../../processing_archbert/caption_rebuilding_archbert.py

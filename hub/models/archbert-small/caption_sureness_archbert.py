@@ -1,0 +1,1 @@
+../../../processing_archbert/caption_sureness_archbert.py
