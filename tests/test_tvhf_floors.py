@@ -41,6 +41,7 @@ from dataset_scripts.tvhf.metrics_tvhf import (
 )
 from dataset_scripts.tvhf.search_floors_tvhf import WL_NEAREST, WL_ROUND, _nearest_statements
 from dataset_scripts.tvhf.similarity_tvhf import SentenceEncoder
+from dataset_scripts.tvhf.training_pairs_floor_tvhf import EXPONENTS, TrainingPairs
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tvhf_floors.json"
@@ -371,3 +372,40 @@ def test_the_bag_kernel_learns_what_neither_side_tells_alone() -> None:
     kernel.fit(made(0, 8), made(8, 10))
     test = made(10, 12)
     assert ((kernel.scores(test) > 0) == np.array([row["label"] == 1 for row in test])).all()
+
+
+class LikeNetworks:
+    """Networks by name: those of one family are like each other, and the encoder of words tells texts apart."""
+
+    def __init__(self, families: dict[str, str]) -> None:
+        self.names = list(families)
+        self.index = {name: place for place, name in enumerate(self.names)}
+        self.kernels = {3: np.array([[1.0 if a == b else 0.95 if families[a] == families[b] else 0.2
+                                      for b in self.names] for a in self.names], dtype=np.float32)}  # fmt: skip
+        self.encoder = encode
+
+
+def test_memory_of_training_pairs_takes_the_label_of_what_is_most_like() -> None:
+    families = {f"{family}{i}": family for family in ("resnet", "gpt") for i in range(6)}
+    said = {"resnet": "a network that convolves images", "gpt": "words follow words here"}
+
+    def made(numbers: Sequence[int]) -> list[dict[str, Any]]:
+        return [
+            {"text": text, "arch_id": f"{family}{i}", "label": int(family == of)}
+            for of, text in said.items() for family in said for i in numbers
+        ]  # fmt: skip
+
+    networks: Any = LikeNetworks(families)
+    memory = TrainingPairs(made(range(3)), made([3]), networks)
+    unseen = made([4, 5])
+    assert memory.exponents in EXPONENTS
+    assert ((memory.scores(unseen) > 0.5) == np.array([row["label"] == 1 for row in unseen])).all()
+    reworded = [row | {"text": row["text"].replace("a network that", "it")} for row in unseen]
+    assert (memory.scores(reworded) > 0.5).tolist() == [row["label"] == 1 for row in reworded]
+
+
+def test_memory_says_the_share_of_true_pairs_where_nothing_is_like() -> None:
+    networks: Any = LikeNetworks({"a": "a", "b": "b"})
+    networks.kernels[3][0, 1] = networks.kernels[3][1, 0] = 0.0
+    rows = [{"text": "one", "arch_id": "a", "label": label} for label in (1, 0, 0, 0)]
+    assert TrainingPairs(rows, rows, networks).scores([{"text": "one", "arch_id": "b"}]) == pytest.approx([0.25])

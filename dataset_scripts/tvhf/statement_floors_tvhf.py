@@ -8,6 +8,7 @@
 | match of names | share of the sentence's words that are in the names of network and family |
 | words that are layers | share of its words that are in the names of the network's op types |
 | ops x words | kernel ridge regression on the product of bag of ops and bag of words |
+| nearest training pairs | labels of training pairs of like text (the encoder) and like graph (Weisfeiler-Lehman) |
 | encoder, list of ops | cosine of the sentence encoder between sentence and list of op types |
 | encoder, printed module | the same with the printed module, in place of an encoder of code |
 | fact program, text read | claims that it reads in the sentence, held against what it computes of the graph |
@@ -36,13 +37,14 @@ from .floor_networks_tvhf import Networks, own_encoder, shared_words
 from .human_docstrings_tvhf import read_sentences
 from .metrics_tvhf import Row, description_metrics, read_rows
 from .predicate_parser_tvhf import parse
+from .training_pairs_floor_tvhf import TrainingPairs
 from .truth_tvhf import load_architectures
 
 Rows = Sequence[Row]
 Method = Callable[[Rows], np.ndarray]
 """Rows -> scores, float64 (n,), larger is truer."""
 ALWAYS, TEXT_ALONE, GRAPH_ALONE, NAMES = "always true", "text alone", "graph alone", "match of names"
-LAYERS, OPS_X_WORDS = "words that are layers", "ops x words"
+LAYERS, OPS_X_WORDS, NEAREST = "words that are layers", "ops x words", "nearest training pairs"
 LISTED, PRINTED = "encoder, list of ops", "encoder, printed module"
 READ, GIVEN = "fact program, text read", "fact program, predicate given"
 _KEPT_SHARE = 0.1
@@ -74,6 +76,7 @@ class StatementMethods:
             NAMES: lambda rows: self._shared(rows, networks.name_pieces),
             LAYERS: lambda rows: self._shared(rows, networks.op_pieces),
             OPS_X_WORDS: kernel.scores,
+            NEAREST: TrainingPairs(train, kept, networks).scores,
             LISTED: lambda rows: encoder_scores(rows, networks, networks.listed_embeddings),
             PRINTED: lambda rows: encoder_scores(rows, networks, networks.printed_embeddings),
             READ: lambda rows: np.array([networks.facts_score(row["text"], row["arch_id"]) for row in rows]),
