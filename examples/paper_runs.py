@@ -73,6 +73,7 @@ RUNS: tuple[PaperRun, ...] = (
     PaperRun(ARCHBERT),
     PaperRun(PAPER, "paper"),
     *ABLATIONS,
+    PaperRun("with MSE loss", overrides={"similarity_loss": "mse"}),
     *(
         PaperRun(name, preset, library)
         for library in ("tv", "hf")

@@ -71,6 +71,21 @@ def test_computed_facts_have_a_column_of_their_own_where_they_were_measured(resu
     assert len({line.count("|") for line in reasoning.splitlines() if line.startswith("|")}) == 1
 
 
+def test_runs_that_had_more_time_have_a_row_for_each_learning_rate(tmp_path: Path) -> None:
+    for rate, f1 in ((5e-4, 52.4), (1e-4, 51.8)):
+        (tmp_path / f"{rate:g}").mkdir()
+        one = run("ArchBERT", 0, f1) | {"learning_rate": rate, "steps": 1475, "cpu_seconds": 1500.0}
+        (tmp_path / f"{rate:g}" / "archbert-tvhf-0.json").write_text(json.dumps(one))
+    known = {paper_tables.REMEMBERED: {"F1": 73.1, "MCC": 0.712, "AUROC": 92.6}}
+    page = paper_tables.table_2_longer(
+        paper_tables.read_runs(tmp_path), {"descriptions": {"paper_validation": {"all": known}}}
+    )
+    rows = page.splitlines()[-3:]
+    assert rows[0].startswith("| ArchBERT | 0.0001 | 1475 | 51.8 | not run | 0.52 |")
+    assert rows[1].startswith("| ArchBERT | 0.0005 | 1475 | 52.4 |")
+    assert rows[2] == "| *nearest training pairs* | | | 73.1 | | 0.71 | 92.6 | | |" and "25 CPU minutes" in page
+
+
 def test_log_odds_of_the_product_are_fitted_on_what_facts_leave_open() -> None:
     rng = np.random.default_rng(0)
     truth = rng.random(4000) < 0.3
