@@ -32,7 +32,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transformers import HfArgumentParser
 
@@ -66,6 +66,9 @@ class CaptioningArguments(TrainingArguments):
         metadata={"help": "folder or Hub id of AutoNet, or folder of TVHF; default: archbert/autonet, else generated"},
     )
     output_dir: str = field(default="runs/captioning", metadata={"help": "where everything is written"})
+    eval_split: Literal["validation", "test", "test_new"] = field(  # type: ignore[assignment]
+        default="validation", metadata={"help": "of the data; test_new (families of the latest year) is of TVHF"}
+    )
     captions_per_step: int = field(default=32, metadata={"help": "paragraphs of a block, or as much in other lengths"})
     decoder_layers: int | None = field(default=None, metadata={"help": "of a new decoder; default: the preset's"})
     only_decoder: bool = field(

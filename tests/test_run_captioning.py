@@ -17,6 +17,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
+from transformers import HfArgumentParser
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 sys.path.insert(0, str(EXAMPLES))
@@ -135,6 +136,18 @@ def test_real_networks_without_captions_are_not_evaluated(trained: Any, tmp_path
     changes = {"init_from": str(trained[0]), "max_steps": 0, "eval_split": "validation"}
     tables = run_captioning.main(arguments(str(data), tmp_path / "run", **changes))
     assert {table["data"] for table in tables} == {f"{len(networks) - 1} architectures, one caption each"}
+
+
+def test_captions_of_further_splits_can_be_measured(trained: Any, tmp_path: Path) -> None:
+    data = write_tiny_tvhf(tmp_path / "tvhf")
+    for file in list(data.glob("*/test-*.parquet")):
+        shutil.copy(file, file.with_name(file.name.replace("test-", "test_new-")))
+    given = {"data": data, "init_from": trained[0], "output_dir": tmp_path / "run", "cache_dir": tmp_path,
+             "eval_split": "test_new", "max_steps": 0, "threads": 1, "cpu": True}  # fmt: skip
+    words = [str(word) for name, value in given.items() for word in (f"--{name}", value)]
+    parser = HfArgumentParser(run_captioning.CaptioningArguments)
+    tables = run_captioning.main(parser.parse_args_into_dataclasses(words)[0])
+    assert {table["title"].split(", ")[1] for table in tables} == {"test_new"}
 
 
 def test_a_step_has_captions_of_one_length_with_their_graph_and_kind(autonet: str, trained: Any) -> None:
